@@ -1,0 +1,68 @@
+# make demo    set up what is missing and run the main job on a synthetic study (STUDY=folder: on your own)
+# make test    set up what is missing and pass the tests
+# make check   style, types, the one-way arrows, the manifest, the documentation
+# make bench   measure speed; make soak: hours of reading in minutes
+# make docs    build the documentation; make screenshots: take its pictures anew
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STUDY  ?=
+OUT    ?= demo-output
+WORKERS ?= 2
+SCREEN := sh scripts/with-screen.sh
+
+.PHONY: demo test check bench soak docs screenshots system demo-bundles clean
+
+demo: system $(VENV)/.app
+	@sh scripts/demo.sh "$(BIN)" "$(OUT)" "$(STUDY)"
+
+test: system $(VENV)/.test
+	$(SCREEN) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate napari_breast_ai
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+bench: system $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_explain.py --write
+
+soak: system $(VENV)/.test
+	$(SCREEN) $(BIN)/python benchmarks/soak.py
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict --site-dir build/site
+
+screenshots: system $(VENV)/.test
+	$(SCREEN) $(BIN)/python scripts/screenshots.py
+
+# The shipped demonstration models, trained from scratch on phantoms (about half an hour on two cores).
+demo-bundles: $(VENV)/.test
+	$(BIN)/python -m napari_breast_ai.training.demo --out src/napari_breast_ai/models/bundles
+
+# Libraries that a window needs, Xvfb where there is no screen, and Python's venv module: Debian and Ubuntu only.
+system:
+	@PYTHON="$(PYTHON)" sh scripts/system-packages.sh
+
+$(VENV)/bin/python:
+	@PYTHON="$(PYTHON)" sh scripts/system-packages.sh
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[app]"
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[app,test]"
+	@touch $@ $(VENV)/.app
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/.app $(VENV)/.test
+
+clean:
+	rm -rf build dist site demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,20 @@
+"""How long work tells its caller where it is, and how the caller stops it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Cancelled(Exception):  # noqa: N818 - it is a person's wish, not an error
+    """Raised out of a progress call by a caller who wants the work to stop; the work lets it pass."""
+
+
+class Progress(Protocol):
+    """Called between two steps of long work. To cancel, raise `Cancelled` from inside the call."""
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Report `done` of `total` steps of the work that `what` names in a word or two."""
+
+
+def silent(done: int, total: int, what: str) -> None:
+    """Ignore the report: the default where nobody watches."""

@@ -1,0 +1,37 @@
+"""Fixtures that all rooms share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# napari reads these at its first import: slices are loaded at once, and no worker touches the viewer.
+os.environ.setdefault("NAPARI_ASYNC", "0")
+os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
+
+DATA = Path(os.environ.get("NBAI_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real files; tests that need it are skipped where it is absent."""
+    if not (DATA / "README.md").is_file():
+        pytest.skip(f"no real data at {DATA} (set NBAI_DATA to their folder)")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def phantom_factory() -> Callable[..., Any]:
+    """Make a small phantom: `phantom_factory("igm", seed=1)`; equal calls share one result, so don't change it."""
+    from napari_breast_ai.phantom import PhantomSpec, make_phantom
+
+    @cache
+    def make(kind: str = "igm", seed: int = 0, shape: tuple[int, int, int] = (12, 96, 96), **more: Any) -> Any:
+        return make_phantom(PhantomSpec(kind=kind, seed=seed, shape=shape, **more))
+
+    return make
