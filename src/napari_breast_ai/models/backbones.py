@@ -1,0 +1,57 @@
+"""Networks of torchvision, cut off where their last feature map is."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from .spec import BackboneSpec
+from .torchvision_compat import import_torchvision
+
+
+class Backbone(nn.Module):
+    """Images (n, 3, H, W) to feature maps (n, C, h, w).
+
+    Its parameters keep torchvision's names ("features.0.weight", "layer4.2.conv3.weight",
+    "classifier.1.weight").
+    """
+
+    def __init__(self, spec: BackboneSpec, network: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        if spec.name.startswith("resnet"):
+            for name, module in network.named_children():
+                parts[name] = module
+                if name == spec.layer:
+                    break
+        else:
+            parts["features"] = cast(nn.Module, network.features)
+            if spec.layer == "conv10":
+                # classifier = dropout, convolution, ReLU, global average: the first does nothing outside
+                # training of its own, the last is the pooling's job.
+                classifier = cast(nn.Sequential, network.classifier)
+                parts["classifier"] = nn.Sequential(OrderedDict([("1", classifier[1]), ("2", nn.ReLU())]))
+            elif spec.name == "densenet121":
+                # torchvision applies this ReLU in the network's forward.
+                parts["relu"] = nn.ReLU()
+        for name, module in parts.items():
+            self.add_module(name, module)
+        self._order = tuple(parts)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (n, 3, H, W), prepared as the weights want them, to feature maps (n, C, h, w)."""
+        x = images
+        for name in self._order:
+            x = getattr(self, name)(x)
+        return x
+
+
+def make_network(name: str) -> Any:
+    """The whole network of torchvision by that name with random weights, drawn from torch's generator."""
+    import_torchvision()
+    from torchvision import models
+
+    return models.get_model(name, weights=None)
