@@ -1,0 +1,198 @@
+"""What a woman and a lesion are like, drawn by the seed; how far IGM and NME overlap is decided here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from .fields import Rng, stream
+from .spec import BPE_LEVELS, DENSITIES, Bpe, Density, PhantomSpec
+
+T = TypeVar("T", bound=str)
+Distribution = Literal["focal", "linear", "segmental", "regional"]
+Pattern = Literal["heterogeneous", "clumped", "clustered ring"]
+
+_GLAND_FRACTION = {"a": (0.04, 0.09), "b": (0.10, 0.20), "c": (0.22, 0.38), "d": (0.42, 0.60)}
+_BPE_KTRANS = {"minimal": 0.006, "mild": 0.016, "moderate": 0.034, "marked": 0.065}
+
+
+@dataclass(frozen=True)
+class BreastTraits:
+    """One breast, in mm: where it hangs from, its half widths, its length, where its nipple points."""
+
+    side: int
+    centre_x: float
+    centre_z: float
+    half_x: float
+    half_z: float
+    length: float
+    roundness: float
+    tilt_x: float
+    tilt_z: float
+    gland_fraction: float
+
+
+@dataclass(frozen=True)
+class BodyTraits:
+    """A woman: trunk in mm, both breasts, density, background enhancement, the scanner's mood."""
+
+    trunk_half_x: float
+    trunk_depth: float
+    fat_medial: float
+    fat_lateral: float
+    muscle: float
+    skin: float
+    breasts: tuple[BreastTraits, BreastTraits]
+    density: Density
+    bpe: Bpe
+    bpe_ktrans: float
+    foci: int
+    fat_signal: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class LesionTraits:
+    """A lesion. Everything that tells the classes apart is in here.
+
+    Attributes:
+        side: -1 patient's right, +1 left.
+        distribution: how it lies in the breast.
+        pattern: its internal enhancement.
+        extent_mm: its length.
+        width: its width as a fraction of its length.
+        ktrans: median transfer constant of the enhancing part, 1/min.
+        kep: median washout rate, 1/min.
+        rings: number of ring-enhancing micro-abscesses (or of rings around ducts).
+        skin_mm: thickening of the skin over it, 0 for none.
+        dispersion: spread of the kinetics inside, standard deviation of the logarithm.
+    """
+
+    side: int
+    distribution: Distribution
+    pattern: Pattern
+    extent_mm: float
+    width: float
+    ktrans: float
+    kep: float
+    rings: int
+    skin_mm: float
+    dispersion: float
+
+
+@dataclass(frozen=True)
+class ClassProfile:
+    """Frequencies and distributions of a class's traits; medians with the standard deviation of the logarithm."""
+
+    distribution: dict[Distribution, float]
+    pattern: dict[Pattern, float]
+    extent_mm: tuple[float, float]
+    width: tuple[float, float]
+    ktrans: tuple[float, float]
+    kep: tuple[float, float]
+    skin: float
+
+
+# Frequencies are of the order reported: clustered rings in most IGM and in a quarter of malignant NME; segmental or linear
+# distribution in most malignant NME and some IGM; early rise with plateau or washout in malignant NME, persistent or plateau
+# in IGM; skin thickening in half of IGM and in some carcinomas.
+PROFILES: dict[str, ClassProfile] = {
+    "igm": ClassProfile(
+        {"focal": 0.15, "linear": 0.05, "segmental": 0.25, "regional": 0.55},
+        {"heterogeneous": 0.27, "clumped": 0.08, "clustered ring": 0.65},
+        (42.0, 0.25), (0.75, 0.18), (0.17, 0.32), (0.36, 0.40), 0.50,
+    ),
+    "nme": ClassProfile(
+        {"focal": 0.10, "linear": 0.20, "segmental": 0.50, "regional": 0.20},
+        {"heterogeneous": 0.27, "clumped": 0.47, "clustered ring": 0.26},
+        (38.0, 0.28), (0.50, 0.22), (0.23, 0.35), (0.68, 0.40), 0.18,
+    ),
+}  # fmt: skip
+
+
+def body_traits(spec: PhantomSpec) -> BodyTraits:
+    """Draw the woman of a seed."""
+    rng = stream(spec.seed, "body")
+    trunk_half_x = rng.uniform(132, 147)
+    size = rng.normal(0, 1)
+    length = float(np.clip(82 + 15 * size + rng.normal(0, 7), 52, 120))
+    half_x = float(np.clip(58 + 5.5 * size + rng.normal(0, 3), 44, 72))
+    half_z = float(np.clip(62 + 6 * size + rng.normal(0, 4), 46, 78))
+    centre_x = float(np.clip(half_x + rng.uniform(16, 24), 66, trunk_half_x - 44))
+    roundness = rng.uniform(2.1, 2.9)
+    tilt = rng.uniform(-2, 12)
+    density = DENSITIES[int(rng.choice(4, p=[0.12, 0.40, 0.36, 0.12]))]
+    bpe = BPE_LEVELS[int(rng.choice(4, p=[0.36, 0.34, 0.20, 0.10]))]
+    density = spec.density or density
+    bpe = spec.bpe or bpe
+    fraction = rng.uniform(*_GLAND_FRACTION[density])
+    breasts = []
+    for side in (-1, 1):
+        grow = 1 + rng.normal(0, 0.05)
+        breasts.append(
+            BreastTraits(
+                side,
+                side * (centre_x + rng.normal(0, 2.5)),
+                rng.normal(0, 4),
+                half_x * grow,
+                half_z * grow,
+                length * grow * (1 + rng.normal(0, 0.04)),
+                roundness,
+                side * tilt + rng.normal(0, 3),
+                rng.normal(-2, 5),
+                fraction * rng.uniform(0.85, 1.15),
+            )
+        )
+    return BodyTraits(
+        trunk_half_x=trunk_half_x,
+        trunk_depth=rng.uniform(205, 235),
+        fat_medial=rng.uniform(4, 8) + 2 * max(size, 0),
+        fat_lateral=rng.uniform(9, 18) + 4 * max(size, 0),
+        muscle=rng.uniform(6, 11),
+        skin=rng.uniform(1.4, 2.0),
+        breasts=(breasts[0], breasts[1]),
+        density=density,
+        bpe=bpe,
+        bpe_ktrans=_BPE_KTRANS[bpe] * float(np.exp(rng.normal(0, 0.2))),
+        foci=int(rng.poisson({"minimal": 1, "mild": 4, "moderate": 9, "marked": 16}[bpe])),
+        fat_signal=rng.uniform(0.10, 0.30),
+        gain=rng.uniform(0.85, 1.2),
+    )
+
+
+def lesion_traits(spec: PhantomSpec) -> LesionTraits | None:
+    """Draw the lesion of a seed and kind; None for a normal case."""
+    if spec.kind == "normal":
+        return None
+    rng = stream(spec.seed, "lesion", spec.kind)
+    own = PROFILES[spec.kind]
+    other = PROFILES["nme" if spec.kind == "igm" else "igm"]
+
+    def profile() -> ClassProfile:
+        return other if rng.random() < spec.overlap / 2 else own
+
+    def lognormal(median: float, sigma: float, low: float, high: float) -> float:
+        return float(np.clip(median * np.exp(rng.normal(0, sigma)), low, high))
+
+    side = -1 if rng.random() < 0.5 else 1
+    distribution = _pick(rng, profile().distribution)
+    pattern = _pick(rng, profile().pattern)
+    extent = lognormal(*profile().extent_mm, 20, 65)
+    width = lognormal(*profile().width, 0.3, 1.0)
+    ktrans = lognormal(*profile().ktrans, 0.06, 0.6)
+    kep = lognormal(*profile().kep, 0.12, 1.8)
+    skin = rng.uniform(1.5, 4.5) if rng.random() < profile().skin else 0.0
+    if distribution == "focal":
+        extent = min(extent, 28.0)
+    rings = int(rng.integers(5, 12)) if pattern == "clustered ring" else 0
+    return LesionTraits(
+        side, distribution, pattern, extent, width, ktrans, kep, rings, skin, rng.uniform(0.12, 0.3)
+    )
+
+
+def _pick(rng: Rng, frequencies: dict[T, float]) -> T:
+    names = list(frequencies)
+    weights = np.array([frequencies[name] for name in names])
+    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
