@@ -64,6 +64,9 @@ class Prediction:
         image_shape: (rows, columns) of the slices.
         input: sentences that say what image the model saw (which phase, subtraction, window).
         warnings: sentences that a reader must see beside the scores.
+        phase: index of the phase that the model saw, or None if nothing tells.
+        subtracted: the model saw that phase minus the pre-contrast phase.
+        window: the values, in the scanner's units, that were black and white to the model, or None if nothing tells.
     """
 
     model: ModelRef
@@ -76,6 +79,9 @@ class Prediction:
     image_shape: tuple[int, int]
     input: str = ""
     warnings: tuple[str, ...] = field(default=())
+    phase: int | None = None
+    subtracted: bool = False
+    window: tuple[float, float] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .bundle import Bundle, load_bundle, save_bundle
     from .composition import Composition, Output, build, for_weights, probabilities
     from .heads import NarrowHead
-    from .pooling import AttentionPooling, Pooled
+    from .pooling import AttentionPooling, Pooled, Pooling
     from .torchvision_compat import import_torchvision
 
 _LATER = {
@@ -41,6 +41,7 @@ _LATER = {
     "NarrowHead": "heads",
     "AttentionPooling": "pooling",
     "Pooled": "pooling",
+    "Pooling": "pooling",
     "import_torchvision": "torchvision_compat",
 }
 
@@ -64,6 +65,7 @@ __all__ = [
     "NarrowHead",
     "Output",
     "Pooled",
+    "Pooling",
     "PoolingSpec",
     "PreparationSpec",
     "build",

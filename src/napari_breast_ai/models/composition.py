@@ -13,7 +13,7 @@ from ..core import LabelGroup
 from .backbones import Backbone, make_network
 from .errors import ModelError
 from .heads import make_head
-from .pooling import Pooled, make_pooling
+from .pooling import Pooled, Pooling, make_pooling
 from .spec import ModelSpec
 from .weights import fill_network, preprocessing_of
 
@@ -39,10 +39,10 @@ class Composition(nn.Module):
 
     spec: ModelSpec
     backbone: nn.Module
-    pooling: nn.Module
+    pooling: Pooling
     head: nn.Module
 
-    def __init__(self, spec: ModelSpec, backbone: nn.Module, pooling: nn.Module, head: nn.Module) -> None:
+    def __init__(self, spec: ModelSpec, backbone: nn.Module, pooling: Pooling, head: nn.Module) -> None:
         super().__init__()
         self.spec = spec
         self.backbone = backbone

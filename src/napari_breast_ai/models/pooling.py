@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,15 +26,46 @@ class Pooled(NamedTuple):
     attention: Tensor | None
 
 
-class AveragePooling(nn.Module):
+class Pooling(nn.Module):
+    """Features (n, C, h, w) to `Pooled`."""
+
+    def mean_gradient(self, features: Tensor, pooled: Pooled, gradient: Tensor) -> Tensor:
+        """Grad-CAM's weights α: gradients by the features, averaged over the cells.
+
+        This form serves any pooling. Those whose derivative is known in closed form bring their own, which
+        needs no array of the features' size for every label.
+
+        Args:
+            features: (n, C, h, w).
+            pooled: what this pooling makes of them.
+            gradient: of the L labels' scores by the pooled vector, (n, L, C).
+
+        Returns:
+            (n, L, C).
+        """
+        with torch.enable_grad():
+            leaf = features.detach().requires_grad_(True)
+            vector = cast(Pooled, self(leaf)).vector
+            found = [
+                torch.autograd.grad(vector, leaf, part, retain_graph=True)[0].mean(dim=(2, 3))
+                for part in gradient.unbind(dim=1)
+            ]
+        return torch.stack(found, dim=1)
+
+
+class AveragePooling(Pooling):
     """The mean over the cells of the feature map."""
 
     def forward(self, features: Tensor) -> Pooled:
         """Pool features (n, C, h, w)."""
         return Pooled(features.mean(dim=(2, 3)), None, None)
 
+    def mean_gradient(self, features: Tensor, pooled: Pooled, gradient: Tensor) -> Tensor:
+        """As in `Pooling`: every cell has the same share, hence α = g / (h w)."""
+        return gradient / (features.shape[2] * features.shape[3])
 
-class AttentionPooling(nn.Module):
+
+class AttentionPooling(Pooling):
     """x_k = Σ p f_k / Σ p with p = sigmoid(1 × 1 convolution of f), sums over the cells. Source: M2.
 
     p / Σ p is computed as softmax(log sigmoid(z)), which is the same number, but stays exact where every p is
@@ -45,17 +76,36 @@ class AttentionPooling(nn.Module):
         super().__init__()
         self.attend = nn.Conv2d(channels, 1, 1)
         nn.init.xavier_uniform_(self.attend.weight)
-        nn.init.zeros_(self.attend.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(cast(Tensor, self.attend.bias))
 
     def forward(self, features: Tensor) -> Pooled:
         """Pool features (n, C, h, w)."""
         logits = self.attend(features)[:, 0]
-        weights = torch.softmax(functional.logsigmoid(logits).flatten(1), dim=1)
-        vector = torch.bmm(features.flatten(2), weights[:, :, None])[:, :, 0]
+        vector = torch.bmm(features.flatten(2), self._shares(logits)[:, :, None])[:, :, 0]
         return Pooled(vector, logits, torch.sigmoid(logits))
 
+    @staticmethod
+    def _shares(logits: Tensor) -> Tensor:
+        """p / Σ p for attention logits (n, h, w), flattened to (n, h w)."""
+        return torch.softmax(functional.logsigmoid(logits).flatten(1), dim=1)
 
-def make_pooling(spec: PoolingSpec, channels: int) -> nn.Module:
+    def mean_gradient(self, features: Tensor, pooled: Pooled, gradient: Tensor) -> Tensor:
+        """As in `Pooling`, with the part of the gradient that flows through the attention.
+
+        With z = w·f + b, p = sigmoid(z), s = p / Σ p and dp/dz = p (1 − p):
+        ∂y/∂f_k(ij) = g_k s(ij) + w_k s(ij) (1 − p(ij)) Σ_m g_m (f_m(ij) − x_m), averaged over ij.
+        """
+        assert pooled.attention_logits is not None
+        cells = features.flatten(2)
+        shares = self._shares(pooled.attention_logits)[:, None, :]
+        # 1 − sigmoid(z) would lose its digits where p is close to 1.
+        slope = shares * torch.sigmoid(-pooled.attention_logits).flatten(1)[:, None, :]
+        excess = torch.bmm(gradient, cells) - torch.bmm(gradient, pooled.vector[:, :, None])
+        through = (slope * excess).sum(dim=2, keepdim=True)
+        return (gradient + through * self.attend.weight[0, :, 0, 0]) / cells.shape[2]
+
+
+def make_pooling(spec: PoolingSpec, channels: int) -> Pooling:
     """The pooling that the spec describes, for feature maps of so many channels."""
     if spec.kind == "average":
         return AveragePooling()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Literal, get_args
 
 from ..core import Activation, LabelGroup
@@ -56,7 +57,7 @@ class ImageSource:
         found: list[str] = []
         _choice(found, "image source", self.kind, get_args(SourceKind))
         _choice(found, "phase rule", self.rule, get_args(SourceRule))
-        if self.rule == "post_index" and (self.value < 1 or self.value != int(self.value)):
+        if self.rule == "post_index" and not (1 <= self.value < 10000 and self.value == int(self.value)):
             found.append("The post-contrast phase's number must be a whole number from 1 on.")
         if self.rule == "nearest_time" and not 0 <= self.value < 86400:
             found.append("The phase's time must be in seconds, 0 or more.")
@@ -312,7 +313,7 @@ def _typed(value: object, kind: type, what: str) -> Any:
     # JSON knows one kind of number, and Python's True is an int: neither may slip through or be refused by
     # it.
     fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
-    if not fits or isinstance(value, bool):
+    if not fits or isinstance(value, bool) or (isinstance(value, float) and not isfinite(value)):
         raise ModelError(f"The model's description is not usable: {what!r} must be a {kind.__name__}.")
     return kind(value)
 
