@@ -1,0 +1,141 @@
+"""Values of single DICOM elements, read without pydicom's conversion.
+
+Sorting a study takes some forty short values of every file. pydicom converts and validates each into its own
+types, warns about or refuses malformed ones, and a single bad decimal would cost the whole file. Here a
+malformed value is a missing value, and the raw bytes are read as what the element's VR says.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+_BINARY = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
+_DAY_S = 86400.0
+_FIRST_DAY = date(2000, 1, 1).toordinal()  # near enough that seconds from it keep their microseconds
+
+
+def _raw(dataset: Dataset, tag: int) -> Any:
+    return dataset.get_item(tag) if tag in dataset else None
+
+
+def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
+    """The values of a string element (codes, UIDs, times), stripped; () where it is missing or empty."""
+    element = _raw(dataset, tag)
+    value = None if element is None else element.value
+    if value is None:
+        return ()
+    if isinstance(value, bytes):
+        parts = value.decode("latin-1").split("\\")
+    elif isinstance(value, str):
+        parts = [value]
+    elif isinstance(value, Sequence):
+        parts = [str(part) for part in value]
+    else:
+        parts = [str(value)]
+    found = tuple(part.strip(" \0\t\r\n") for part in parts)
+    return found if any(found) else ()
+
+
+def text(dataset: Dataset, tag: int) -> str:
+    """The first value of a string element, or ""."""
+    return next(iter(texts(dataset, tag)), "")
+
+
+def words(dataset: Dataset, tag: int) -> str:
+    """The value of a string element for people, in the file's own character set; "" where there is none."""
+    if tag not in dataset:
+        return ""
+    try:
+        return str(dataset[tag].value or "").strip(" \0")
+    except (ValueError, TypeError, LookupError, NotImplementedError):  # unknown or broken character set
+        return " ".join(texts(dataset, tag))
+
+
+def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
+    """The values of a numeric element; () where it is missing or any value is not a finite number."""
+    element = _raw(dataset, tag)
+    value = None if element is None else element.value
+    if value is None:
+        return ()
+    try:
+        found = _convert(element, value)
+    except (ValueError, TypeError, KeyError, OverflowError, struct.error):
+        return ()
+    return found if all(math.isfinite(number) for number in found) else ()
+
+
+def _convert(element: Any, value: Any) -> tuple[float, ...]:
+    if isinstance(element, RawDataElement) and isinstance(value, bytes):
+        vr = element.VR or dictionary_VR(element.tag)
+        if vr in _BINARY:
+            layout = struct.Struct(("<" if element.is_little_endian else ">") + _BINARY[vr])
+            return tuple(float(number) for (number,) in layout.iter_unpack(value))
+        stripped = value.decode("latin-1").strip(" \0")
+        return tuple(float(part) for part in stripped.split("\\")) if stripped else ()
+    if isinstance(value, str):
+        return tuple(float(part) for part in value.split("\\")) if value.strip() else ()
+    if isinstance(value, Sequence):
+        return tuple(float(part) for part in value)
+    return (float(value),)
+
+
+def number(dataset: Dataset, tag: int) -> float | None:
+    """The first value of a numeric element, or None."""
+    return next(iter(numbers(dataset, tag)), None)
+
+
+def integer(dataset: Dataset, tag: int) -> int | None:
+    """The first value of an integer element, or None."""
+    value = number(dataset, tag)
+    return None if value is None else int(value)
+
+
+def items(dataset: Dataset, tag: int) -> Sequence[Dataset]:
+    """The items of a sequence element; () where it is missing."""
+    if tag not in dataset:
+        return ()
+    value = dataset[tag].value
+    return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else ()
+
+
+def time_of_day(value: str) -> float | None:
+    """Seconds since midnight of a TM value (HHMMSS.FFFFFF, shorter, or with colons), or None where malformed.
+
+    Source: DICOM PS3.5 6.2, VR TM.
+    """
+    whole, _, fraction = value.replace(":", "").partition(".")
+    if not whole.isascii() or not whole.isdigit() or len(whole) not in (2, 4, 6):
+        return None
+    if fraction and not (fraction.isascii() and fraction.isdigit()):
+        return None
+    hours, minutes, seconds = (int((whole + "0000")[i : i + 2]) for i in (0, 2, 4))
+    if hours > 23 or minutes > 59 or seconds > 60:
+        return None
+    return hours * 3600.0 + minutes * 60.0 + seconds + (float("0." + fraction) if fraction else 0.0)
+
+
+def day(value: str) -> float | None:
+    """Seconds from a fixed day to the day of a DA value (YYYYMMDD), or None where malformed."""
+    compact = value.replace(".", "").replace("-", "")
+    if len(compact) != 8 or not (compact.isascii() and compact.isdigit()):
+        return None
+    try:
+        ordinal = date(int(compact[:4]), int(compact[4:6]), int(compact[6:])).toordinal()
+        return (ordinal - _FIRST_DAY) * _DAY_S
+    except ValueError:
+        return None
+
+
+def moment(value: str) -> float | None:
+    """Seconds from a fixed day to a DT value (YYYYMMDDHHMMSS.FFFFFF&ZZXX), or None; the zone is ignored."""
+    local = value[:1] + value[1:].partition("+")[0].partition("-")[0]
+    start, time = day(local[:8]), time_of_day(local[8:])
+    return None if start is None or time is None else start + time

@@ -1,0 +1,122 @@
+"""What is kept of a file's header: facts about the file, and facts about each of its frames.
+
+Classic files (one image) and enhanced ones (many frames) give the same two types, so that nothing behind this
+point asks which it was. No patient's name is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLayout:
+    """How a file's pixels are stored.
+
+    Attributes:
+        transfer_syntax: UID of the encoding.
+        offset: of the first byte of uncompressed pixels in the file; None where they must be decoded.
+        bits_allocated, bits_stored: per value.
+        signed: two's complement values.
+        big_endian: byte order of uncompressed values.
+        samples: values per pixel, 1 for grey images.
+        frames: images in the file.
+    """
+
+    transfer_syntax: str
+    offset: int | None
+    bits_allocated: int
+    bits_stored: int
+    signed: bool
+    big_endian: bool
+    samples: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file and what its header says once for all its frames."""
+
+    path: Path
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_uid: str
+    series_uid: str
+    frame_of_reference_uid: str
+    modality: str
+    manufacturer: str
+    series_number: int | None
+    description: str
+    protocol: str
+    sequence: str
+    scanning: tuple[str, ...]
+    scan_options: frozenset[str]
+    acquisition_type: str
+    contrast_agent: bool
+    synthetic: bool
+    rows: int
+    columns: int
+    pixels: PixelLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One stored image. Lengths in mm, times in the unit that the name ends with; None where nothing tells.
+
+    Attributes:
+        source: the file.
+        number: index of the frame in a multi-frame file (from 0); None in a file of one image.
+        position, orientation, pixel_spacing: of the image plane in the patient, DICOM PS3.3 C.7.6.2.
+        thickness, spacing_between_slices: nominal, mm.
+        image_type: values of ImageType or FrameType, in capitals.
+        echo_ms, repetition_ms, inversion_ms, flip_deg: of the sequence.
+        temporal_position, temporal_source: number of the phase and the keyword that gave it.
+        trigger_s, trigger_source: time after the start of the series (or after a trigger), and its keyword.
+        acquisition_number, instance_number: as stored.
+        acquisition_s, acquisition_source: moment of acquisition (from a fixed day) and its keyword.
+        content_s: moment of creation.
+        slope, intercept: from stored values to the scanner's units.
+        b_value: diffusion weighting, s/mm².
+        variant: what else sets images of one place and time apart (a vendor's label, further dimension
+            indices).
+    """
+
+    source: Source
+    number: int | None
+    position: tuple[float, float, float] | None
+    orientation: tuple[float, float, float, float, float, float] | None
+    pixel_spacing: tuple[float, float] | None
+    thickness: float | None
+    spacing_between_slices: float | None
+    image_type: tuple[str, ...]
+    echo_ms: float | None
+    repetition_ms: float | None
+    inversion_ms: float | None
+    flip_deg: float | None
+    temporal_position: int | None
+    temporal_source: str
+    trigger_s: float | None
+    trigger_source: str
+    acquisition_number: int | None
+    instance_number: int | None
+    acquisition_s: float | None
+    acquisition_source: str
+    content_s: float | None
+    slope: float
+    intercept: float
+    b_value: float | None
+    variant: tuple[str, ...]
+
+    @property
+    def order(self) -> tuple[str, int, str, int, str, int]:
+        """A key that sorts frames the same way whatever their files are called."""
+        source = self.source
+        return (
+            source.study_uid,
+            -1 if source.series_number is None else source.series_number,
+            source.series_uid,
+            -1 if self.instance_number is None else self.instance_number,
+            source.sop_instance_uid,
+            -1 if self.number is None else self.number,
+        )

@@ -1,0 +1,233 @@
+"""The audit of a study: every file in a phase, in another group, or unused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core import Geometry, Identity
+from .errors import StudyError
+from .headers import Frame
+from .roles import Role
+
+SCHEMA, VERSION = "napari-breast-ai/index", 1
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A file that is in no group, and why: `reason` stands after "unused, because"."""
+
+    file: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One volume of a group.
+
+    Attributes:
+        frames: in slice order.
+        time_s: start in seconds after the first phase's; None where no element tells.
+        time_source: the DICOM keyword of the time, or "unknown".
+    """
+
+    frames: tuple[Frame, ...]
+    time_s: float | None
+    time_source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Images that belong together.
+
+    Attributes:
+        judged: what they are and why.
+        description: of the series, for people.
+        phases: at least one.
+        n_slices: slice positions of a phase.
+        geometry: of every phase; None where the images are no regular stack and cannot be assembled.
+        phase_key: the element that told the phases apart.
+        warnings: sentences for a reader.
+    """
+
+    judged: Role
+    description: str
+    phases: tuple[Phase, ...]
+    n_slices: int
+    geometry: Geometry | None
+    phase_key: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def role(self) -> str:
+        """One of `ROLES`."""
+        return self.judged.name
+
+    @property
+    def title(self) -> str:
+        """The description in quotes, or the series' number, to begin a sentence with."""
+        number = self.phases[0].frames[0].source.series_number
+        return f"“{self.description}”" if self.description else f"Series {'?' if number is None else number}"
+
+    @property
+    def n_phases(self) -> int:
+        """The number of phases."""
+        return len(self.phases)
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """All frames, phase after phase."""
+        return tuple(frame for phase in self.phases for frame in phase.frames)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that hold the frames, each once, sorted."""
+        return tuple(sorted({frame.source.path for frame in self.frames}))
+
+    @property
+    def identity(self) -> Identity:
+        """What study this is, without a name."""
+        frames = self.frames
+        return Identity(
+            study_uid=frames[0].source.study_uid,
+            series_uids=tuple(dict.fromkeys(frame.source.series_uid for frame in frames)),
+            frame_of_reference_uid=frames[0].source.frame_of_reference_uid,
+            synthetic=all(frame.source.synthetic for frame in frames),
+        )
+
+    def __repr__(self) -> str:
+        return f"Group({self.role}, {self.description!r}, {self.n_phases} phases × {self.n_slices} slices)"
+
+
+@dataclass(frozen=True, eq=False)
+class StudyIndex:
+    """What a scan found.
+
+    Attributes:
+        files: the number of files looked at. Each is in a group or unused.
+        groups: dynamic series first, then by series number.
+        unused: files without an image for this project, by name.
+        root: what was scanned, for messages and relative names; None for a list of files.
+    """
+
+    files: int
+    groups: tuple[Group, ...]
+    unused: tuple[Unused, ...]
+    root: Path | None = None
+
+    def dce(self) -> Group:
+        """The dynamic series that a reader most likely means.
+
+        T1-weighted dynamics go before other dynamic series, large before small; series that are marked as
+        derived without saying how (as some exports mark everything) count only where there is no other.
+
+        Raises:
+            StudyError: there is none; the sentence says what is there instead and what to do.
+        """
+        dynamic = [
+            g
+            for g in self.groups
+            if g.n_phases > 1 and g.geometry is not None and g.frames[0].source.modality == "MR"
+        ]
+        plain = [g for g in dynamic if g.role == "dce"]
+        marked = [g for g in dynamic if g.role == "derived" and not g.judged.detail]
+        if plain or marked:
+            return max(plain or marked, key=_likeliness)
+        raise StudyError(self._why_none())
+
+    def _why_none(self) -> str:
+        where = f"“{self.root}”" if self.root is not None else "the chosen files"
+        if not self.files:
+            return f"There are no files in {where}; choose the folder that holds the study's DICOM files."
+        if not self.groups:
+            first = self.unused[0]
+            return (
+                f"There is no DICOM image in {where}: {self.files} files looked at, none usable (for example "
+                f"“{first.file.name}”: {first.reason}). Choose the folder that holds the study's DICOM files."
+            )
+        export = (
+            "A dynamic series with a pre-contrast and at least one post-contrast phase is needed: export the "
+            "whole dynamic series, and choose the folder that holds all of it."
+        )
+        single = [g for g in self.groups if g.role in ("dce", "t1") and g.n_phases == 1]
+        if single:
+            best = max(single, key=lambda g: g.n_slices)
+            said = f"{best.title} in {where} has one phase only ({best.n_slices} slices)."
+        elif len(self.groups) == 1 and self.groups[0].n_phases == 1:
+            said = f"{self.groups[0].title} in {where} has one phase only."
+        else:
+            roles = ", ".join(sorted({g.role for g in self.groups}))
+            said = f"No dynamic series is in {where}; the images there are: {roles}."
+        return f"{said} {export}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The audit as JSON-ready values.
+
+        A group's `files` counts the files that no earlier group has counted (a multi-frame file can serve two
+        groups), so that `files` of the index is always the sum over groups plus the number of unused files;
+        `paths` lists all files of the group.
+        """
+        counted: set[Path] = set()
+        groups = []
+        for group in self.groups:
+            new = set(group.paths) - counted
+            counted |= new
+            groups.append(self._group_json(group, len(new)))
+        return {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "files": self.files,
+            "groups": groups,
+            "unused": [{"file": self._name(u.file), "reason": u.reason} for u in self.unused],
+        }
+
+    def _group_json(self, group: Group, files: int) -> dict[str, Any]:
+        first = group.frames[0]
+        return {
+            "role": group.role,
+            "detail": group.judged.detail,
+            "reason": group.judged.reason,
+            "confidence": group.judged.confidence,
+            "description": group.description,
+            "series_number": first.source.series_number,
+            "modality": first.source.modality,
+            "n_phases": group.n_phases,
+            "n_slices": group.n_slices,
+            "rows": first.source.rows,
+            "columns": first.source.columns,
+            "spacing_mm": None if group.geometry is None else list(group.geometry.spacing),
+            "orientation": None if group.geometry is None else group.geometry.orientation,
+            "phase_key": group.phase_key,
+            "files": files,
+            "phases": [_phase_json(phase) for phase in group.phases],
+            "warnings": list(group.warnings),
+            "paths": [self._name(path) for path in group.paths],
+        }
+
+    def _name(self, path: Path) -> str:
+        if self.root is not None and path.is_relative_to(self.root) and path != self.root:
+            return path.relative_to(self.root).as_posix()
+        return path.as_posix()
+
+
+def _phase_json(phase: Phase) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "time_s": phase.time_s,
+        "time_source": phase.time_source,
+        "images": len(phase.frames),
+    }
+    weights = {frame.b_value for frame in phase.frames}
+    if len(weights) == 1 and (b := weights.pop()) is not None:
+        found["b_value"] = b
+    return found
+
+
+def _likeliness(group: Group) -> tuple[bool, int, float]:
+    return group.judged.confidence >= 0.5, group.n_phases * group.n_slices, group.judged.confidence
+
+
+def sorted_groups(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """Dynamic series first, then by series number: an order that file names have no part in."""
+    return tuple(sorted(groups, key=lambda g: (g.role != "dce", g.frames[0].order, g.judged.name)))

@@ -1,0 +1,290 @@
+"""One file's header to frames: the one place that knows where classic and enhanced DICOM keep things."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
+
+from . import elements as el
+from .enhanced import FUNCTIONAL_TAGS, FrameView, frame_views
+from .headers import Frame, PixelLayout, Source
+
+_SOURCE_TAGS = (
+    0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080021, 0x00080022, 0x00080023,
+    0x0008002A, 0x00080032, 0x00080033, 0x00080060, 0x00080070, 0x0008103E, 0x00100010, 0x00180010,
+    0x00180020, 0x00180022, 0x00180023, 0x00180024, 0x00181030, 0x00189005, 0x0020000D, 0x0020000E,
+    0x00200011, 0x00200052, 0x00204000, 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011,
+    0x00280100, 0x00280101, 0x00280103,
+)  # fmt: skip
+_FRAME_TAGS = (
+    0x00180050, 0x00180080, 0x00180081, 0x00180082, 0x00180088, 0x00181060, 0x00181314, 0x00189087,
+    0x0019100C, 0x00200012, 0x00200013, 0x00200032, 0x00200037, 0x00200100, 0x00280030, 0x00281052,
+    0x00281053, 0x00431039, 0x20011003, 0x20050014, 0x20051429, 0x00651009,
+)  # fmt: skip
+_TAGS = [*_SOURCE_TAGS, *_FRAME_TAGS, *FUNCTIONAL_TAGS]
+
+_DICOMDIR = "1.2.840.10008.1.3.10"
+_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integer pixels
+_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"SQ", b"UC", b"UR", b"UT")
+_UNDEFINED = 0xFFFFFFFF
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+class Unusable(Exception):
+    """A file that holds no image for this project; the text stands after "unused, because"."""
+
+
+def read_frames(path: Path) -> tuple[Frame, ...]:
+    """Read the header of `path` (no pixels) and describe each image in it.
+
+    Raises:
+        Unusable: the file is no DICOM image, or is cut short.
+        Exception: anything a parser raises on a broken file; the caller turns it into a reason.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise Unusable("it is not a regular file")
+    if status.st_size == 0:
+        raise Unusable("the file is empty")
+    with path.open("rb") as stream:
+        dataset = _header(stream)
+        _refuse_what_is_no_image(dataset, path)
+        layout = _pixel_layout(dataset, stream, status.st_size)
+    source = _source(path, dataset, layout)
+    views = frame_views(dataset, layout.frames)
+    if len(views) != layout.frames:
+        raise Unusable(f"it declares {layout.frames} frames but describes {len(views)}")
+    return tuple(_frame(source, dataset, view) for view in views)
+
+
+def _header(stream: BinaryIO) -> Dataset:
+    start = stream.read(132)
+    stream.seek(0)
+    if start[128:] == b"DICM":
+        return pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
+    if start[:4] == b"PK\3\4":
+        raise Unusable("it is a zip archive; unpack it and open the folder")
+    # Old exports have the data set alone, without preamble: it begins with group 0008 (or 0002), little
+    # endian.
+    if len(start) < 8 or start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3] != 0:
+        raise Unusable("it is not a DICOM file")
+    try:
+        return pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
+    except InvalidDicomError as error:
+        raise Unusable("it is not a DICOM file") from error
+
+
+def _refuse_what_is_no_image(dataset: Dataset, path: Path) -> None:
+    meta = getattr(dataset, "file_meta", None) or Dataset()
+    sop_class = el.text(dataset, 0x00080016) or el.text(meta, 0x00020002)
+    if sop_class == _DICOMDIR or path.name.upper() == "DICOMDIR":
+        raise Unusable("it is a DICOMDIR, a table of contents; the files themselves are looked at instead")
+    for tag, element in ((tag, dataset.get_item(tag)) for tag in dataset.keys()):  # noqa: SIM118 - raw elements
+        value = getattr(element, "value", None)
+        length = getattr(element, "length", None)
+        if isinstance(value, bytes) and length not in (None, _UNDEFINED) and len(value) < length:
+            raise Unusable(f"the file is cut short: it ends inside element {tag}")
+    rows, columns = el.integer(dataset, 0x00280010), el.integer(dataset, 0x00280011)
+    if not rows or not columns or rows < 0 or columns < 0:
+        if not sop_class:
+            raise Unusable("it is not a DICOM file, or its header is cut short")
+        name = UID(sop_class).name
+        kind = name if name != sop_class else "object of an unknown kind"
+        raise Unusable(f"it holds no image ({kind})")
+
+
+def _pixel_layout(dataset: Dataset, stream: BinaryIO, size: int) -> PixelLayout:
+    """How the pixels are stored, from the header and the pixel element's own tag, and that all are there."""
+    meta = getattr(dataset, "file_meta", None) or Dataset()
+    implicit, little = (flag is not False for flag in dataset.original_encoding)
+    syntax = el.text(meta, 0x00020010)
+    if not syntax:
+        syntax = _NATIVE[0 if implicit else 1 if little else 2]
+    frames = el.integer(dataset, 0x00280008) or 1
+    rows, columns = el.integer(dataset, 0x00280010) or 0, el.integer(dataset, 0x00280011) or 0
+    allocated = el.integer(dataset, 0x00280100) or 0
+    samples = el.integer(dataset, 0x00280002) or 1
+    if frames < 1 or allocated not in (1, 8, 16, 32, 64) or samples not in (1, 3, 4):
+        raise Unusable("its header does not say how its pixels are stored")
+    offset = None
+    if syntax != _DEFLATED:  # inflated in memory: the stream's place says nothing
+        tag, offset, length = _pixel_element(stream, implicit, little, size)
+        if tag not in _PIXEL_TAGS:
+            raise Unusable("it holds no pixels, or is cut short before them")
+        expected = (rows * columns * samples * frames * allocated + 7) // 8
+        if length == _UNDEFINED:
+            if offset >= size:
+                raise Unusable("the file is cut short: its pixels are missing")
+        elif offset + length > size:
+            missing = offset + length - size
+            raise Unusable(f"the file is cut short: {missing} of {length} bytes of pixels are missing")
+        elif syntax in _NATIVE and length < expected and samples == 1:
+            raise Unusable(f"it holds {length} bytes of pixels where its header asks for {expected}")
+        if syntax not in _NATIVE or length == _UNDEFINED or tag != 0x7FE00010:
+            offset = None
+    return PixelLayout(
+        transfer_syntax=syntax,
+        offset=offset,
+        bits_allocated=allocated,
+        bits_stored=el.integer(dataset, 0x00280101) or allocated,
+        signed=el.integer(dataset, 0x00280103) == 1,
+        big_endian=not little,
+        samples=samples,
+        frames=frames,
+    )
+
+
+def _pixel_element(stream: BinaryIO, implicit: bool, little: bool, size: int) -> tuple[int, int, int]:
+    """Tag, place of the first byte of the value, and length of the element where the header ended."""
+    if stream.tell() >= size:
+        return 0, size, 0
+    head = stream.read(12)
+    order = "<" if little else ">"
+    if len(head) < 8:
+        return 0, size, 0
+    group, element = struct.unpack(order + "HH", head[:4])
+    place = stream.tell() - len(head)
+    if not implicit and head[4:6] in _LONG_VRS:
+        if len(head) < 12:
+            return 0, size, 0
+        return group << 16 | element, place + 12, struct.unpack(order + "L", head[8:12])[0]
+    if not implicit and head[4:6].isalpha():
+        return group << 16 | element, place + 8, struct.unpack(order + "H", head[6:8])[0]
+    return group << 16 | element, place + 8, struct.unpack(order + "L", head[4:8])[0]
+
+
+def _source(path: Path, dataset: Dataset, layout: PixelLayout) -> Source:
+    description = el.words(dataset, 0x0008103E)
+    said = " ".join((description, el.words(dataset, 0x00204000), el.words(dataset, 0x00100010)))
+    return Source(
+        path=path,
+        sop_instance_uid=el.text(dataset, 0x00080018),
+        sop_class_uid=el.text(dataset, 0x00080016),
+        study_uid=el.text(dataset, 0x0020000D),
+        series_uid=el.text(dataset, 0x0020000E),
+        frame_of_reference_uid=el.text(dataset, 0x00200052),
+        modality=el.text(dataset, 0x00080060),
+        manufacturer=el.text(dataset, 0x00080070),
+        series_number=el.integer(dataset, 0x00200011),
+        description=description,
+        protocol=el.words(dataset, 0x00181030),
+        sequence=el.text(dataset, 0x00180024) or el.text(dataset, 0x00189005),
+        scanning=el.texts(dataset, 0x00180020),
+        scan_options=frozenset(option.upper() for option in el.texts(dataset, 0x00180022) if option),
+        acquisition_type=el.text(dataset, 0x00180023),
+        contrast_agent=bool(el.text(dataset, 0x00180010)),
+        synthetic="synthetic" in said.casefold(),
+        rows=el.integer(dataset, 0x00280010) or 0,
+        columns=el.integer(dataset, 0x00280011) or 0,
+        pixels=layout,
+    )
+
+
+def _frame(source: Source, dataset: Dataset, view: FrameView) -> Frame:
+    position = view.numbers(0x00200032, 0x00209113)
+    orientation = view.numbers(0x00200037, 0x00209116)
+    spacing = view.numbers(0x00280030, 0x00289110)
+    image_type = view.texts(0x00089007, 0x00189226) or el.texts(dataset, 0x00080008)
+    acquisition_s, acquisition_source = _acquisition(dataset, view)
+    temporal = view.number(0x00209128, 0x00209111)
+    temporal_source = "TemporalPositionIndex"
+    if temporal is None:
+        temporal, temporal_source = el.number(dataset, 0x00200100), "TemporalPositionIdentifier"
+    trigger = view.number(0x00209153, 0x00189118)
+    trigger_source = "NominalCardiacTriggerDelayTime"
+    if trigger is None:
+        trigger, trigger_source = view.number(0x00181060, None), "TriggerTime"
+    slope = view.number(0x00281053, 0x00289145)
+    number = view.number(0x00209156, 0x00209111)
+    return Frame(
+        source=source,
+        number=view.index,
+        position=_exactly(position, 3),
+        orientation=_exactly(orientation, 6),
+        pixel_spacing=_exactly(spacing, 2) if min(spacing, default=0) > 0 else None,
+        thickness=view.number(0x00180050, 0x00289110),
+        spacing_between_slices=view.number(0x00180088, 0x00289110),
+        image_type=tuple(part.upper() for part in image_type),
+        echo_ms=_first(view.number(0x00189082, 0x00189114), el.number(dataset, 0x00180081)),
+        repetition_ms=view.number(0x00180080, 0x00189112),
+        inversion_ms=_first(view.number(0x00189079, 0x00189115), el.number(dataset, 0x00180082)),
+        flip_deg=view.number(0x00181314, 0x00189112),
+        temporal_position=None if temporal is None else int(temporal),
+        temporal_source=temporal_source,
+        trigger_s=None if trigger is None else trigger / 1000.0,
+        trigger_source=trigger_source,
+        acquisition_number=el.integer(dataset, 0x00200012) if number is None else int(number),
+        instance_number=el.integer(dataset, 0x00200013),
+        acquisition_s=acquisition_s,
+        acquisition_source=acquisition_source,
+        content_s=_date_and_time(dataset, (0x00080023,), 0x00080033),
+        slope=1.0 if slope is None else slope,
+        intercept=view.number(0x00281052, 0x00289145) or 0.0,
+        b_value=_b_value(source, dataset, view),
+        variant=view.variant,
+    )
+
+
+def _exactly(values: tuple[float, ...], count: int) -> Any:
+    return values if len(values) == count else None
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _acquisition(dataset: Dataset, view: FrameView) -> tuple[float | None, str]:
+    found = el.moment(view.text(0x00189074, 0x00209111))
+    if found is not None:
+        return found, "FrameAcquisitionDateTime"
+    found = _date_and_time(dataset, (0x00080022, 0x00080021, 0x00080020), 0x00080032)
+    if found is not None:
+        return found, "AcquisitionTime"
+    return el.moment(el.text(dataset, 0x0008002A)), "AcquisitionDateTime"
+
+
+def _date_and_time(dataset: Dataset, dates: tuple[int, ...], time: int) -> float | None:
+    seconds = el.time_of_day(el.text(dataset, time))
+    if seconds is None:
+        return None
+    days = (el.day(el.text(dataset, tag)) for tag in dates)
+    return seconds + next((start for start in days if start is not None), 0.0)
+
+
+def _b_value(source: Source, dataset: Dataset, view: FrameView) -> float | None:
+    public = view.number(0x00189087, 0x00189117)
+    if public is not None:
+        return public
+    maker = source.manufacturer.upper()
+    if "SIEMENS" in maker:
+        return el.number(dataset, 0x0019100C)
+    if maker.startswith("GE") and "EP" in source.scanning:  # other sequences use the element for other things
+        value = el.number(dataset, 0x00431039)
+        return None if value is None else value % 1_000_000_000
+    if "PHILIPS" in maker:
+        return el.number(dataset, 0x20011003)
+    return el.number(dataset, 0x00651009) if "UIH" in maker or "UNITED" in maker else None
+
+
+def unreadable(error: BaseException) -> str:
+    """The reason for a file that the parser, or the system, refused."""
+    if isinstance(error, Unusable):
+        return str(error)
+    if isinstance(error, PermissionError):
+        return "it may not be read (no permission)"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be read ({os.strerror(error.errno) if error.errno else error.strerror})"
+    if isinstance(error, RecursionError):
+        return "it is broken: its sequences are nested too deeply"
+    if isinstance(error, MemoryError):
+        return "it is broken: it asks for more memory than there is"
+    return f"it is broken: the header cannot be parsed ({type(error).__name__})"

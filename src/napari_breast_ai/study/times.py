@@ -1,0 +1,88 @@
+"""When each phase began, and which element says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from .headers import Frame
+from .phases import SAME_PHASE_S
+
+UNKNOWN = "unknown"
+"""The source of times that no element gives."""
+
+_DAY_S = 86400.0
+_SOURCES: tuple[tuple[Callable[[Frame], float | None], Callable[[Frame], str]], ...] = (
+    (lambda f: f.acquisition_s, lambda f: f.acquisition_source),
+    (lambda f: f.trigger_s, lambda f: f.trigger_source),
+    # Series joined into one: each has one acquisition time of its own, and trigger times within it.
+    (lambda f: _sum(f.acquisition_s, f.trigger_s), lambda f: f"{f.acquisition_source}+{f.trigger_source}"),
+    (lambda f: f.content_s, lambda f: "ContentTime"),
+)
+
+
+def phase_times(
+    phases: Sequence[Sequence[Frame]],
+) -> tuple[list[float | None], list[str], list[int], list[str]]:
+    """The start of each phase relative to the first, the keyword behind it, the phases' order, and warnings.
+
+    The first of acquisition time, trigger time and content time that rises from phase to phase is taken;
+    acquisition times that differ between all phases but contradict the order of the phases set the order.
+
+    Returns:
+        Seconds per phase in the new order (None where nothing tells), source per phase, indices of `phases`
+        in that order, and sentences.
+    """
+    order = list(range(len(phases)))
+    warnings: list[str] = []
+    candidates = [(starts, name) for starts, name in (_starts(phases, *pair) for pair in _SOURCES) if starts]
+    if len(phases) == 1:
+        name = candidates[0][1] if candidates else UNKNOWN
+        return [0.0 if candidates else None], [name], order, warnings
+    rising = [(starts, name) for starts, name in candidates if _rises(starts)]
+    acquired, keyword = _starts(phases, *_SOURCES[0])
+    if acquired and not _rises(acquired) and len(set(acquired)) == len(acquired):
+        order.sort(key=lambda i: acquired[i])
+        warnings.append(f"The phases' numbers contradict {keyword}; they are in the order of {keyword}.")
+        rising = [([acquired[i] for i in order], keyword)]
+    if not rising:
+        warnings.append("The files do not tell when the phases were acquired.")
+        return [None] * len(phases), [UNKNOWN] * len(phases), order, warnings
+    starts, name = rising[0]
+    relative = [start - starts[0] for start in starts]
+    for other, other_name in rising[1:]:
+        worst = max(abs((b - other[0]) - a) for a, b in zip(relative, other, strict=True))
+        if (
+            worst > SAME_PHASE_S and other_name == phases[0][0].trigger_source
+        ):  # the others only follow the first
+            warnings.append(f"{name} and {other_name} disagree by up to {worst:.0f} s; {name} is used.")
+    return [round(seconds, 6) for seconds in relative], [name] * len(phases), order, warnings
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
+
+
+def _starts(
+    phases: Sequence[Sequence[Frame]], value: Callable[[Frame], float | None], name: Callable[[Frame], str]
+) -> tuple[list[float], str]:
+    """The earliest time in each phase; empty where a frame has none."""
+    starts = []
+    for phase in phases:
+        known = [seconds for frame in phase if (seconds := value(frame)) is not None]
+        if len(known) != len(phase):
+            return [], ""
+        starts.append(min(_past_midnight(known)))
+    return _past_midnight(starts), name(phases[0][0])
+
+
+def _past_midnight(seconds: list[float]) -> list[float]:
+    """Times of day around midnight in one row: files may give a time without the date that goes with it."""
+    low = min(seconds)
+    if max(seconds) - low <= _DAY_S / 2 or len({s // _DAY_S for s in seconds}) > 1:
+        return seconds
+    return [s + _DAY_S if s - low < _DAY_S / 2 else s for s in seconds]
+
+
+def _rises(starts: list[float]) -> bool:
+    return all(a < b for a, b in pairwise(starts))
