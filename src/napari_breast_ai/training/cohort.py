@@ -1,0 +1,210 @@
+"""A cohort of phantoms, as prepared slices. Volumes live in the worker that makes them and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from .. import phantom as phantom_room
+from ..core import Box, DceVolume, Progress, silent
+from ..inference import grey_slices, plan_images
+from ..models import PreparationSpec
+from ..phantom import KINDS, PhantomSpec, make_phantom
+from .errors import TrainingError
+from .examples import Examples, join
+
+FIRST_SEED = 100_000
+"""Seeds of phantoms for training begin here, far from those that people try by hand."""
+
+
+@dataclass(frozen=True)
+class CohortSpec:
+    """Which phantoms. Every patient is another woman (another phantom seed), kinds in turn.
+
+    Attributes:
+        patients: how many.
+        seed: another seed gives other women, without overlap.
+        shape: (slices, rows, columns) of each phantom.
+        interval_s: shortest and longest time between phases; each patient's is drawn between them, so that a
+            model does not rely on one timing.
+    """
+
+    patients: int = 180
+    seed: int = 0
+    shape: tuple[int, int, int] = (32, 256, 256)
+    interval_s: tuple[float, float] = (50.0, 75.0)
+
+    def problems(self) -> list[str]:
+        """What is wrong, in words."""
+        found = []
+        if not 1 <= self.patients < FIRST_SEED:
+            found.append(f"A cohort has 1 to {FIRST_SEED - 1} patients.")
+        if self.seed < 0:
+            found.append("The seed must not be negative.")
+        if not 0 < self.interval_s[0] <= self.interval_s[1]:
+            found.append("The times between phases must be positive, the shortest first.")
+        return found or self.phantom(0, 120.0).problems()
+
+    def phantom(self, patient: int, until_s: float) -> PhantomSpec:
+        """The phantom of a patient, with no more phases than are needed to have one on each side of
+        `until_s`.
+        """
+        seed = FIRST_SEED * (self.seed + 1) + patient
+        interval = round(float(np.random.default_rng(seed).uniform(*self.interval_s)), 1)
+        return PhantomSpec(
+            kind=KINDS[patient % len(KINDS)],
+            seed=seed,
+            shape=self.shape,
+            n_phases=1 + max(1, math.ceil(until_s / interval)),
+            interval_s=interval,
+        )
+
+
+def make_cohort(
+    spec: CohortSpec,
+    preparation: PreparationSpec,
+    *,
+    workers: int = 1,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Examples:
+    """Make phantoms and keep all their slices as the model sees them, with the true boxes.
+
+    Args:
+        spec: which phantoms.
+        preparation: of the model.
+        workers: processes that make phantoms side by side; 1 makes them in this process.
+        cache: folder for the prepared slices (no volumes), so that a second run starts at once; it is made
+            when it does not exist. What was made by another version of the phantom is made anew.
+        progress: told after every phantom.
+
+    Raises:
+        TrainingError: when the spec has problems, or the cache folder cannot be written.
+    """
+    problems = spec.problems() + preparation.problems()
+    if problems:
+        raise TrainingError(" ".join(problems))
+    until = preparation.source.value if preparation.source.rule == "nearest_time" else 0.0
+    if preparation.source.rule == "post_index":
+        until = spec.interval_s[1] * preparation.source.value
+    jobs = [(f"phantom-{p.seed}", p) for p in (spec.phantom(i, until) for i in range(spec.patients))]
+    if cache is not None:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"The folder {cache} cannot be used ({error}). Choose another.") from error
+    return join(_run([(name, p, preparation, cache) for name, p in jobs], workers, progress))
+
+
+def prepare_case(
+    patient: str, volume: DceVolume, boxes: tuple[Box, ...], preparation: PreparationSpec
+) -> Examples:
+    """All slices of a volume as the model sees them but for the mode of its weights, boxes in their pixels.
+
+    Raises:
+        InferenceError: when the volume does not have the image that the model needs.
+    """
+    plan = plan_images(volume, preparation)
+    grey = torch.from_numpy(grey_slices(volume, plan, range(volume.n_slices)))
+    rows, columns = (int(size) for size in grey.shape[1:])
+    height, width = preparation.size
+    if (rows, columns) != (height, width):
+        # The same interpolation as in `inference.to_input`, which then leaves the size as it is.
+        grey = functional.interpolate(
+            grey[:, None], size=(height, width), mode="bilinear", align_corners=False, antialias=True
+        )[:, 0]
+    per_slice: list[list[Box]] = [[] for _ in range(volume.n_slices)]
+    for box in boxes:
+        per_slice[box.z].append(_rescale(box, height / rows, width / columns))
+    return Examples(
+        (grey.clamp(0, 1) * 255).round().to(torch.uint8).numpy(),
+        tuple(tuple(found) for found in per_slice),
+        (patient,) * volume.n_slices,
+        tuple(range(volume.n_slices)),
+    )
+
+
+def _rescale(box: Box, by_y: float, by_x: float) -> Box:
+    """The box in an image of another size that shows the same."""
+    y0, y1 = ((y + 0.5) * by_y - 0.5 for y in (box.y0, box.y1))
+    x0, x1 = ((x + 0.5) * by_x - 0.5 for x in (box.x0, box.x1))
+    return Box(box.z, y0, x0, y1, x1, box.label, box.id, box.author)
+
+
+Job = tuple[str, PhantomSpec, PreparationSpec, Path | None]
+
+
+def _run(jobs: list[Job], workers: int, progress: Progress) -> list[Examples]:
+    """All jobs in their order, in this process or in several."""
+    done: list[Examples | None] = [None] * len(jobs)
+    if workers <= 1:
+        for i, job in enumerate(jobs):
+            done[i] = _make_one(job)
+            progress(i + 1, len(jobs), "making phantoms")
+    else:
+        # Forking a process that has run torch's threads can hang; a fresh interpreter cannot.
+        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            places = {pool.submit(_make_one, job): i for i, job in enumerate(jobs)}
+            for n, future in enumerate(as_completed(places), 1):
+                done[places[future]] = future.result()
+                progress(n, len(jobs), "making phantoms")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return [part for part in done if part is not None]
+
+
+def _make_one(job: Job) -> Examples:
+    """One phantom's slices, from the cache where they are there."""
+    patient, spec, preparation, cache = job
+    file = cache / f"{_key(spec, preparation)}.npz" if cache is not None else None
+    if file is not None and file.is_file():
+        return _read(file, patient)
+    phantom = make_phantom(spec)
+    examples = prepare_case(patient, phantom.volume, phantom.truth.boxes, preparation)
+    if file is not None:
+        _write(file, examples)
+    return examples
+
+
+def _key(spec: PhantomSpec, preparation: PreparationSpec) -> str:
+    """Changes with the phantom, with its code, and with the preparation (whose mode is applied later)."""
+    wanted: dict[str, Any] = {"phantom": asdict(spec), "preparation": asdict(preparation)}
+    wanted["preparation"].pop("mode")
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
+    for source in sorted(Path(next(iter(phantom_room.__path__))).glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _write(file: Path, examples: Examples) -> None:
+    boxes = [[(b.z, b.y0, b.x0, b.y1, b.x1, b.label, b.id, b.author) for b in s] for s in examples.boxes]
+    part = file.with_suffix(".part")
+    try:
+        with part.open("wb") as stream:
+            np.savez_compressed(stream, images=examples.images, boxes=np.array(json.dumps(boxes)))
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise TrainingError(f"{file} cannot be written ({error}). Free some space.") from error
+
+
+def _read(file: Path, patient: str) -> Examples:
+    with np.load(file, allow_pickle=False) as stored:
+        images, boxes = stored["images"], json.loads(str(stored["boxes"]))
+    return Examples(
+        images,
+        tuple(tuple(Box(*values) for values in per_slice) for per_slice in boxes),
+        (patient,) * len(images),
+        tuple(range(len(images))),
+    )

@@ -1,0 +1,290 @@
+"""Make the demo bundles: `python -m napari_breast_ai.training.demo --out DIR`.
+
+Two models are trained from scratch on phantoms, judged on other phantoms, and written with a card that says
+so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+import torch
+
+from ..core import BreastAIError, Progress, silent
+from ..models import RECIPES, Composition, ModelSpec, NarrowHead, PoolingSpec, build, save_bundle
+from ..models import HeadSpec as Head
+from .card import Provenance, phantom_card
+from .cohort import CohortSpec, make_cohort
+from .evaluate import Evaluation, evaluate
+from .examples import Examples, group_targets
+from .fit import Epoch, FitSpec, History, fit, initialise
+from .losses import LossWeights
+from .narrow import fit_narrow
+from .scoring import score_slices
+from .splits import Split, split_by_patient
+
+log = logging.getLogger(__name__)
+
+ATTENTION, NARROW = "demo-attention-squeezenet", "demo-squeezenet-narrow"
+SHARES = (0.6, 0.15, 0.25)
+ORIGIN = "trained from scratch on synthetic phantoms"
+
+
+@dataclass(frozen=True)
+class DemoSpec:
+    """What the demo bundles are made from.
+
+    Attributes:
+        patients: number of phantoms.
+        epochs: of the attention model; the narrow model's backbone gets a third.
+        seed: of the cohort, the split, the weights and the training.
+        threads: of torch, and processes that make phantoms.
+    """
+
+    patients: int = 180
+    epochs: int = 40
+    seed: int = 0
+    threads: int = 2
+
+    def command(self) -> str:
+        """The command that does the same again."""
+        return (
+            f"python -m napari_breast_ai.training.demo --out DIR --patients {self.patients} --epochs "
+            f"{self.epochs} "
+            f"--seed {self.seed} --threads {self.threads}"
+        )
+
+
+def attention_spec() -> ModelSpec:
+    """The attention model: is there a lesion; if so, IGM or NME; where to look."""
+    return replace(RECIPES["attention-squeezenet"], name=ATTENTION)
+
+
+def narrow_spec() -> ModelSpec:
+    """M1's model on subtracted slices (its data set 2), prepared as for the attention model."""
+    return replace(
+        RECIPES["squeezenet-narrow"], name=NARROW, preparation=RECIPES["attention-squeezenet"].preparation
+    )
+
+
+def attention_fit(spec: DemoSpec) -> FitSpec:
+    """How the attention model is fitted."""
+    return FitSpec(
+        epochs=spec.epochs, seed=spec.seed, weights=LossWeights(attention=2.0, attention_positive=3.0)
+    )
+
+
+def make_demo(
+    out: Path, spec: DemoSpec, *, cache: Path | None = None, progress: Progress = silent
+) -> dict[str, Evaluation]:
+    """Train, judge and write both demo bundles.
+
+    Args:
+        out: folder in which the bundles' folders appear.
+        spec: what from.
+        cache: folder for prepared slices.
+        progress: told after every phantom and every training step.
+
+    Returns:
+        Bundle name to held-out evaluation.
+
+    Raises:
+        TrainingError: when the cohort is too small for the split or the fit fails.
+        BundleError: when a bundle cannot be written.
+    """
+    model_spec = attention_spec()
+    cohort = CohortSpec(patients=spec.patients, seed=spec.seed)
+    examples = make_cohort(
+        cohort, model_spec.preparation, workers=spec.threads, cache=cache, progress=progress
+    )
+    truth = examples.case_diagnoses
+    split = split_by_patient(
+        examples.patients, SHARES, spec.seed, strata=[truth[patient] for patient in examples.patients]
+    )
+    held_out = examples.subset(split.test)
+    attention, history = _fit_attention(model_spec, examples, split, spec, progress)
+    found = {ATTENTION: evaluate(attention, held_out, progress=progress)}
+    fitted = attention_fit(spec)
+    _save(
+        out, attention, found[ATTENTION], examples, split, spec,
+        "Says for each slice whether there is a lesion and, if so, granulomatous mastitis (IGM) against "
+        "malignant "
+        "non-mass enhancement (NME); its attention was trained to lie on lesion boxes.",
+        f"All weights were fitted with the attention loss and the task losses for {len(history.epochs)} "
+        f"epochs; those of "
+        f"epoch {history.best}, the best on the validation part, were kept.",
+        {"fit": fitted.to_json(), "history": _curves(history)},
+    )  # fmt: skip
+    narrow, notes = _fit_narrow(attention, examples, split, spec, progress)
+    found[NARROW] = evaluate(narrow, held_out, boxed=True, progress=progress)
+    _save(
+        out, narrow, found[NARROW], examples, split, spec,
+        "Tells granulomatous mastitis (IGM) from malignant non-mass enhancement (NME) on slices that "
+        "show a lesion: 1000 "
+        "frozen SqueezeNet features and a narrow network with 10 hidden units.",
+        "The backbone was trained for lesion detection and diagnosis on the training part, then frozen; "
+        "the narrow head "
+        "was fitted by full-batch L-BFGS on the standardised features of the same part's lesion slices.",
+        notes,
+    )  # fmt: skip
+    return found
+
+
+def _fit_attention(
+    model_spec: ModelSpec, examples: Examples, split: Split, spec: DemoSpec, progress: Progress
+) -> tuple[Composition, History]:
+    model = _fresh(model_spec, spec.seed)
+    history = fit(model, examples, split.train, _thinned(examples, split), attention_fit(spec), progress)
+    return model, history
+
+
+def _fit_narrow(
+    attention: Composition, examples: Examples, split: Split, spec: DemoSpec, progress: Progress
+) -> tuple[Composition, dict[str, Any]]:
+    """The narrow model on a backbone that goes on from the attention model's and learns conv10."""
+    final = narrow_spec()
+    task = replace(final, groups=attention.spec.groups, head=Head("linear"), pooling=PoolingSpec("average"))
+    teacher = _fresh(task, spec.seed + 1)
+    teacher.backbone.load_state_dict(attention.backbone.state_dict(), strict=False)
+    how = FitSpec(epochs=max(1, spec.epochs // 3), lr=3e-4, seed=spec.seed + 1)
+    history = fit(teacher, examples, split.train, _thinned(examples, split), how, progress)
+    model = _fresh(final, spec.seed + 2)
+    model.backbone.load_state_dict(teacher.backbone.state_dict())
+    group = final.groups[0]
+    chosen = [i for i in split.train if examples.diagnoses[i] in group.labels]
+    lesions = examples.subset(chosen)
+    vectors = score_slices(model, lesions, keep_vectors=True, progress=progress).vectors
+    assert vectors is not None and isinstance(model.head, NarrowHead)
+    fitted = fit_narrow(
+        model.head,
+        torch.from_numpy(vectors),
+        group_targets(final.groups, lesions.boxes)[group.name],
+        seed=spec.seed,
+    )
+    notes = {
+        "backbone fit": how.to_json(),
+        "history": _curves(history),
+        "head": {
+            "slices": len(chosen),
+            "training loss": fitted.loss,
+            "training accuracy": fitted.training_accuracy,
+            "evaluations of the loss": fitted.evaluations,
+        },
+    }
+    return model, notes
+
+
+def _fresh(model_spec: ModelSpec, seed: int) -> Composition:
+    """A model with random weights that depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(model_spec)
+    initialise(model, seed)
+    model.spec = replace(model.spec, backbone=replace(model.spec.backbone, origin=ORIGIN))
+    return model
+
+
+def _thinned(examples: Examples, split: Split) -> list[int]:
+    """Validation slices: all with a lesion and every third without; more would only take longer."""
+    lesions = examples.lesion_boxes
+    return [i for i in split.validation if lesions[i] or examples.slices[i] % 3 == 0]
+
+
+def _curves(history: History) -> dict[str, Any]:
+    def plain(epoch: Epoch) -> dict[str, Any]:
+        return {"epoch": epoch.number, "training loss": epoch.train, "validation auc": epoch.validation}
+
+    return {"kept epoch": history.best, "epochs": [plain(epoch) for epoch in history.epochs]}
+
+
+def _save(
+    out: Path,
+    model: Composition,
+    evaluation: Evaluation,
+    examples: Examples,
+    split: Split,
+    spec: DemoSpec,
+    summary: str,
+    fitting: str,
+    notes: dict[str, Any],
+) -> None:
+    """Write one bundle with half-precision weights."""
+    truth = examples.case_diagnoses
+    parts = {}
+    names = {"train": "training", "validation": "validation", "test": "held-out test"}
+    for name, indices in split.parts().items():
+        patients = {examples.patients[i] for i in indices}
+        parts[names[name]] = dict(sorted(Counter(truth[p] or "normal" for p in patients).items()))
+    card = phantom_card(model.spec, Provenance(summary, parts, fitting, spec.command()), evaluation)
+    report = {
+        "schema": "napari-breast-ai/evaluation",
+        "version": 1,
+        "data": "synthetic phantoms only; says nothing about patients",
+        "split": {"by": "patient", "patients": parts},
+        "held-out": evaluation.to_json(),
+        "training": notes | {"command": spec.command()},
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+    save_bundle(out / model.spec.name, model, card=card, evaluation=report, precision="float16")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit status: 0, or 1 with a sentence on standard error."""
+    default = DemoSpec()
+    parser = argparse.ArgumentParser(
+        prog="python -m napari_breast_ai.training.demo",
+        description="Train the demo bundles from scratch on synthetic phantoms and judge them on other "
+        "phantoms.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder in which the bundles appear")
+    parser.add_argument("--patients", type=int, default=default.patients, help="number of phantoms")
+    parser.add_argument("--epochs", type=int, default=default.epochs)
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--threads", type=int, default=default.threads, help="processor cores to use")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=platformdirs.user_cache_path("napari-breast-ai", appauthor=False) / "phantoms",
+        help="folder for prepared slices (default: %(default)s)",
+    )
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(given.threads)
+    spec = DemoSpec(given.patients, given.epochs, given.seed, given.threads)
+    try:
+        found = make_demo(given.out, spec, cache=given.cache, progress=_Reporter())
+    except BreastAIError as error:
+        log.error("%s", error)
+        return 1
+    for name, evaluation in found.items():
+        for figure, estimate in evaluation.figures.items():
+            log.info("%s: %s %s", name, figure, estimate)
+        if evaluation.pointing is not None:
+            log.info("%s: attention's peak inside a true box %s", name, evaluation.pointing.hits)
+    return 0
+
+
+class _Reporter:
+    """Logs progress when its name changes and about every tenth."""
+
+    def __init__(self) -> None:
+        self._last = ("", -1)
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        now = (what, 10 * done // max(total, 1))
+        if now != self._last:
+            self._last = now
+            log.info("%s: %d of %d", what, done, total)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
