@@ -1,0 +1,342 @@
+"""The reader's boxes as a Shapes layer, and every action on it as a line in the journal.
+
+The journal is the truth; the layer shows it. After each action of the person the layer is compared with the
+journal and the difference written; after each change of the journal (undo, another class) the layer is
+brought in line. Boxes lie in a 3D (slice, row, column) layer over the 4D image, so that they show in every
+phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+from napari.layers import Shapes
+from psygnal import Signal
+
+from ..core import BOX_LABELS, Box, BreastAIError, FrameRef
+from . import layers as look
+from .palette import label_color, rgba
+from .shortcuts import bind_layer, tooltip
+
+if TYPE_CHECKING:
+    from .session import Session
+
+SMALLEST = 1.0
+"""Pixels: a box with a shorter side is a slip of the mouse and is dropped."""
+
+NEAR = 2e-3
+"""Pixels: positions closer than this are the same; the journal rounds to 1/1000."""
+
+
+class BoxesLayer:
+    """The boxes layer of a session: made with the study, gone with it.
+
+    Attributes:
+        mode_changed: emitted when drawing may have been switched on or off.
+    """
+
+    mode_changed: ClassVar[Signal] = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._layer: Shapes | None = None
+        self._quiet = False
+        self._drawing = False
+        session.study_changed.connect(self._on_study)
+        session.boxes_changed.connect(self._pull)
+        session.label_changed.connect(self._on_label)
+        session.viewer.layers.events.removed.connect(self._on_removed)
+        session.viewer.layers.selection.events.active.connect(self._on_mode)
+
+    @property
+    def layer(self) -> Shapes | None:
+        """The layer, or None without a study."""
+        return self._layer
+
+    @property
+    def drawing(self) -> bool:
+        """Whether a drag on the canvas draws a box."""
+        return (
+            self._layer is not None
+            and self._layer.mode == "add_rectangle"
+            and self._session.viewer.layers.selection.active is self._layer
+        )
+
+    def draw(self, on: bool = True) -> None:
+        """Let a drag on the canvas draw a box, or move the picture again."""
+        if self._layer is None:
+            return
+        if on:
+            self._layer.visible = True
+            self._session.viewer.layers.selection.active = self._layer
+            self._layer.mode = "add_rectangle"
+        else:
+            self._layer.mode = "pan_zoom"
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self._try("undo")
+
+    def redo(self) -> None:
+        """Make the undone change again."""
+        self._try("redo")
+
+    # ------------------------------------------------------- study and classes
+
+    def _on_study(self) -> None:
+        session = self._session
+        if self._layer is not None:
+            layer, self._layer = self._layer, None
+            if layer in session.viewer.layers:
+                session.viewer.layers.remove(layer)
+        if session.volume is None or session.journal is None:
+            return
+        volume = session.volume
+        labels = pd.CategoricalDtype(self._labels())
+        layer = Shapes(
+            ndim=3,
+            **look.shared_settings(volume),
+            name="Boxes",
+            # Typed although empty: napari cannot guess the kind of a column without rows.
+            features=pd.DataFrame({"label": pd.Series([], dtype=labels), "id": pd.Series([], dtype=object)}),
+            edge_color="label",
+            face_color="transparent",
+            edge_width=look.edge_width(volume),
+            text={
+                "string": "{label}",
+                "size": 9,
+                "color": "white",
+                "anchor": "upper_left",
+                "translation": np.array([0.0, -0.02 * volume.geometry.shape[1], 0.0]),
+            },
+            metadata=look.entry(look.BOXES, volume),
+        )
+        layer.help = f"Draw a box: {tooltip('draw')}"
+        self._layer = layer
+        self._color_classes()
+        active = session.viewer.layers.selection.active
+        session.viewer.add_layer(layer)
+        if active is not None:
+            session.viewer.layers.selection.active = active
+        bind_layer(session, layer)
+        layer.editable = not session.journal.read_only
+        layer.events.data.connect(self._on_data)
+        layer.events.features.connect(self._on_features)
+        layer.events.mode.connect(self._on_mode)
+        self._pull()
+        self._on_label(session.current_label)
+
+    def _on_mode(self, event: Any = None) -> None:
+        self.mode_changed.emit()
+
+    def _labels(self) -> list[str]:
+        boxes = self._session.journal.boxes if self._session.journal is not None else ()
+        return list(dict.fromkeys([*BOX_LABELS, self._session.current_label, *(box.label for box in boxes)]))
+
+    def _color_classes(self) -> None:
+        """Give every class its own colour, whatever class is drawn first."""
+        assert self._layer is not None
+        self._layer.edge_color_cycle_map = {label: rgba(label_color(label)) for label in self._labels()}
+        self._layer.refresh_colors(update_color_mapping=False)
+
+    def _on_label(self, label: str) -> None:
+        layer, journal = self._layer, self._session.journal
+        if layer is None or journal is None:
+            return
+        self._ensure_class(label)
+        layer.feature_defaults["label"] = label
+        # A value to start from that no box has: a drawn shape without an id of its own is a new box.
+        layer.feature_defaults["id"] = ""
+        layer.events.feature_defaults()
+        for box_id in [str(layer.features["id"].iloc[i]) for i in sorted(layer.selected_data)]:
+            if any(box.id == box_id and box.label != label for box in journal.boxes):
+                self._try("relabel", box_id, label)
+
+    def _ensure_class(self, label: str) -> None:
+        """Let the layer's column of classes know a class of the project's own."""
+        assert self._layer is not None
+        column = self._layer.features["label"]
+        if label not in column.cat.categories:
+            features = self._layer.features.copy()
+            features["label"] = column.cat.add_categories([label])
+            with self._silence():
+                self._layer.features = features
+                self._color_classes()
+
+    # --------------------------------------------------- from hand to journal
+
+    def _on_data(self, event: Any) -> None:
+        action = str(getattr(event, "action", ""))
+        if action in ("adding", "changing", "removing"):
+            # A rectangle that is being drawn has corners already; it counts when the button is up.
+            self._drawing = action == "adding"
+            return
+        self._drawing = False
+        self._push()
+
+    def _on_features(self, event: Any) -> None:
+        if not self._drawing:
+            self._push()
+
+    def _push(self) -> None:
+        """Write what the person did into the journal."""
+        layer, journal = self._layer, self._session.journal
+        if self._quiet or layer is None or journal is None:
+            return
+        known = {box.id: box for box in journal.boxes}
+        seen: set[str] = set()
+        dropped: list[int] = []
+        ids = [str(value) if value else "" for value in layer.features["id"]]
+        labels = [str(value) for value in layer.features["label"]]
+        crooked = False
+        with self._silence():
+            try:
+                for row, corners in enumerate(layer.data):
+                    box = self._box(corners, labels[row])
+                    box_id = ids[row] if ids[row] in known and ids[row] not in seen else ""
+                    if box is None:
+                        dropped.append(row)
+                        seen.discard(box_id)
+                        continue
+                    if not box_id:
+                        made = journal.add(box, self._image(box.z))
+                        layer.features.loc[row, "id"] = made.id
+                        box_id = made.id
+                    else:
+                        before = known[box_id]
+                        if _moved(before, box):
+                            journal.move(box_id, box, self._image(box.z))
+                        if before.label != box.label:
+                            journal.relabel(box_id, box.label)
+                    seen.add(box_id)
+                    crooked = crooked or not _straight(corners, layer.shape_type[row])
+                for box_id in known.keys() - seen:
+                    journal.delete(box_id)
+            except BreastAIError as error:
+                self._session.fail(error)
+                self._rebuild()
+                return
+            if dropped:
+                layer.remove(dropped)
+        if crooked:
+            self._rebuild()
+
+    def _box(self, corners: Any, label: str) -> Box | None:
+        """An axis-aligned box around a shape's corners, inside the image; None where it is too small."""
+        volume = self._session.volume
+        assert volume is not None
+        low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+        if high[0] - low[0] > 0.5:
+            self._session.say(
+                "Boxes are drawn on slices. Turn the view back to slices (Ctrl+R, Ctrl+T) and draw again."
+            )
+            return None
+        z = round(float(low[0] + high[0]) / 2)
+        box = Box(z, float(low[1]), float(low[2]), float(high[1]), float(high[2]), label)
+        if box.problems(volume.geometry.shape):
+            return None
+        box = box.clipped(*volume.geometry.shape[1:])
+        return box if min(box.y1 - box.y0, box.x1 - box.x0) >= SMALLEST else None
+
+    def _image(self, z: int) -> FrameRef | None:
+        """The stored image on the screen, by which the box is found again however files are sorted."""
+        session = self._session
+        frames = session.volume.frames if session.volume is not None else ()
+        if session.phase_index < len(frames) and z < len(frames[session.phase_index]):
+            return frames[session.phase_index][z]
+        return None
+
+    # --------------------------------------------------- from journal to layer
+
+    def _pull(self) -> None:
+        """Bring the layer in line with the journal."""
+        layer, journal = self._layer, self._session.journal
+        if self._quiet or layer is None or journal is None:
+            return
+        shown = [str(value) for value in layer.features["id"]]
+        boxes = {box.id: box for box in journal.boxes}
+        same = shown == list(boxes) and not any(
+            _moved(boxes[box_id], box)
+            for box_id, corners in zip(shown, layer.data, strict=True)
+            if (box := self._box(corners, "?")) is not None
+        )
+        if not same:
+            self._rebuild()
+        elif [str(value) for value in layer.features["label"]] != [box.label for box in journal.boxes]:
+            for label in dict.fromkeys(box.label for box in journal.boxes):
+                self._ensure_class(label)
+            with self._silence():
+                features = layer.features.copy()
+                for row, box in enumerate(journal.boxes):
+                    features.loc[row, "label"] = box.label
+                layer.features = features
+                layer.refresh_colors()
+                layer.refresh_text()
+
+    def _rebuild(self) -> None:
+        """Show exactly the journal's boxes."""
+        layer, journal = self._layer, self._session.journal
+        if layer is None or journal is None:
+            return
+        for label in dict.fromkeys(box.label for box in journal.boxes):
+            self._ensure_class(label)
+        with self._silence():
+            layer.selected_data = set()
+            if len(layer.data):
+                layer.remove(list(range(len(layer.data))))
+            boxes = journal.boxes
+            if boxes:
+                layer.add_rectangles([look.rectangle(box) for box in boxes], edge_width=self._edge_width())
+                features = layer.features.copy()
+                features["label"] = pd.Categorical(
+                    [box.label for box in boxes], categories=features["label"].cat.categories
+                )
+                features["id"] = [box.id for box in boxes]
+                layer.features = features
+                layer.refresh_colors()
+                layer.refresh_text()
+
+    def _edge_width(self) -> float:
+        assert self._session.volume is not None
+        return look.edge_width(self._session.volume)
+
+    def _try(self, action: str, *arguments: Any) -> None:
+        journal = self._session.journal
+        if journal is None:
+            return
+        try:
+            getattr(journal, action)(*arguments)
+        except BreastAIError as error:
+            self._session.fail(error)
+
+    def _on_removed(self, event: Any) -> None:
+        """A person who removes the layer removes it from the screen; no box is deleted by it."""
+        if self._layer is not None and event.value is self._layer:
+            self._layer = None
+
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Changes made here are not actions of the person."""
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+
+def _moved(one: Box, other: Box) -> bool:
+    return one.z != other.z or any(
+        abs(getattr(one, edge) - getattr(other, edge)) > NEAR for edge in ("y0", "x0", "y1", "x1")
+    )
+
+
+def _straight(corners: Any, kind: str) -> bool:
+    """Whether a shape is a rectangle along rows and columns."""
+    if kind != "rectangle" or len(corners) != 4:
+        return False
+    sides = np.abs(np.diff(np.vstack([corners, corners[:1]])[:, 1:], axis=0))
+    return bool((sides.min(axis=1) <= NEAR).all())

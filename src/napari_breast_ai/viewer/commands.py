@@ -1,0 +1,23 @@
+"""What napari's menus call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import napari
+
+PLUGIN = "napari-breast-ai"
+DOCK = "Review"
+
+
+def open_study(viewer: napari.Viewer) -> None:
+    """Ask for a folder, show the Review dock and open the study in it."""
+    from . import tasks
+    from .session import get_session
+    from .widgets.choose import choose_study
+
+    viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+    folder = choose_study(None)
+    if folder:
+        tasks.open_path(get_session(viewer), folder)

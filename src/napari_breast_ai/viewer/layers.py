@@ -1,0 +1,250 @@
+"""What a volume and its heat maps look like as napari layers: units, scale, names, colours, contrast.
+
+Nothing else in the package knows this. All layers of a volume share units and axis names, because one
+layer with other units makes napari ignore them all. Index coordinates have integers at pixel centres, as
+napari's data coordinates do, so that a layer's translation is where its first pixel's centre lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from cmap import Colormap as CatalogColormap
+from napari.utils.colormaps import Colormap
+from numpy.typing import NDArray
+
+from ..core import Box, DceVolume, Prediction
+
+KEY = "napari_breast_ai"
+"""Key of our entry in a layer's metadata: a dict with `role`, `volume` and `source`."""
+
+AXES = ("phase", "z", "y", "x")
+UNITS = ("pixel", "mm", "mm", "mm")
+"""Phases are counted: their distances in seconds differ, which a scale cannot say; the readout says them."""
+
+DYNAMIC, SUBTRACTION, REFERENCE, BOXES, ATTENTION, GRADCAM = (
+    "dynamic",
+    "subtraction",
+    "reference",
+    "boxes",
+    "attention",
+    "gradcam",
+)
+
+ORDER = (DYNAMIC, SUBTRACTION, ATTENTION, GRADCAM, REFERENCE, BOXES)
+"""From the bottom to the top."""
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+class LazySubtraction:
+    """Every phase minus the pre-contrast phase, computed for the slices that are asked for.
+
+    An array of shape (phases, slices, rows, columns), float32, that costs no memory of its own.
+    """
+
+    def __init__(self, volume: DceVolume) -> None:
+        self._data = volume.data
+        self._pre = volume.pre_contrast
+        self.shape: tuple[int, ...] = volume.data.shape
+        self.ndim = 4
+        self.dtype = np.dtype(np.float32)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        key = key if isinstance(key, tuple) else (key,)
+        if any(part is Ellipsis for part in key):
+            at = next(i for i, part in enumerate(key) if part is Ellipsis)
+            key = key[:at] + (slice(None),) * (self.ndim - len(key) + 1) + key[at + 1 :]
+        phase, rest = key[0], key[1:]
+        # A length-1 slice keeps the axis wherever the phase's own key keeps one, so that broadcasting is
+        # right.
+        whole = isinstance(phase, int | np.integer)
+        pre = self._data[(self._pre if whole else slice(self._pre, self._pre + 1), *rest)]
+        difference: NDArray[np.float32] = np.subtract(self._data[key], pre, dtype=np.float32)
+        return difference
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+
+def volume_layers(volume: DceVolume, source: str | None = None, boxes: Iterable[Box] = ()) -> list[LayerData]:
+    """A study as layers: the dynamic series, its subtraction (hidden at first), and given boxes, if any.
+
+    Args:
+        volume: the study.
+        source: the folder or file it was read from, beside which its boxes are kept.
+        boxes: boxes that are given (a phantom's truth); shown in a layer that cannot be edited.
+    """
+    shared = _shared(volume, 4)
+    low, high = contrast(volume.data)
+    sub_low, sub_high = subtraction_contrast(volume)
+    layers: list[LayerData] = [
+        (
+            volume.data,
+            {
+                **shared,
+                "name": "Dynamic",
+                "colormap": "gray",
+                "contrast_limits": (low, high),
+                "metadata": _entry(DYNAMIC, volume, source),
+            },
+            "image",
+        )
+    ]
+    if volume.n_phases > 1:
+        layers.append(
+            (
+                LazySubtraction(volume),
+                {
+                    **shared,
+                    "name": "Subtraction",
+                    "colormap": "gray",
+                    "contrast_limits": (sub_low, sub_high),
+                    "visible": False,
+                    "metadata": _entry(SUBTRACTION, volume, source),
+                },
+                "image",
+            )
+        )
+    boxes = tuple(boxes)
+    if boxes:
+        layers.append(reference_layer(volume, boxes))
+    return layers
+
+
+def reference_layer(volume: DceVolume, boxes: Iterable[Box]) -> LayerData:
+    """Boxes that are given and not the reader's own: thin white frames in a layer of their own."""
+    boxes = tuple(boxes)
+    return (
+        [rectangle(box) for box in boxes],
+        {
+            **_shared(volume, 3),
+            "name": "True boxes" if all(box.author == "truth" for box in boxes) else "Given boxes",
+            "ndim": 3,
+            "shape_type": "rectangle",
+            "edge_color": "white",
+            "face_color": "transparent",
+            "edge_width": edge_width(volume) * 0.5,
+            "opacity": 0.75,
+            "metadata": {**_entry(REFERENCE, volume, None), "boxes": boxes},
+        },
+        "shapes",
+    )
+
+
+def heat_layer(
+    volume: DceVolume, maps: NDArray[np.float32], role: str, name: str, **display: Any
+) -> LayerData:
+    """Heat maps, shape (slices, h, w), as a small layer that covers exactly the image.
+
+    The map is drawn larger by its scale and by linear interpolation on the graphics card; no array is
+    resampled. `display` gives `opacity`, `contrast_limits` and `visible`.
+    """
+    _, rows, columns = volume.geometry.shape
+    dz, dy, dx = volume.geometry.spacing
+    h, w = maps.shape[1:]
+    return (
+        maps,
+        {
+            **_shared(volume, 3),
+            "name": name,
+            "scale": (dz, dy * rows / h, dx * columns / w),
+            # Centre of cell 0 in pixels, align_corners=False: 0.5 · rows / h - 0.5.
+            "translate": (0.0, dy * (0.5 * rows / h - 0.5), dx * (0.5 * columns / w - 0.5)),
+            "colormap": heat_colormap(role),
+            "interpolation2d": "linear",
+            "blending": "translucent",
+            "metadata": _entry(role, volume, None),
+            **display,
+        },
+        "image",
+    )
+
+
+def full_stack(prediction: Prediction, maps: NDArray[np.float32], n_slices: int) -> NDArray[np.float32]:
+    """The maps of the predicted slices, shape (n, h, w), in a stack of all slices; 0 where there is none."""
+    stack = np.zeros((n_slices, *maps.shape[1:]), dtype=np.float32)
+    stack[list(prediction.slices)] = maps
+    return stack
+
+
+def heat_colormap(role: str) -> Colormap:
+    """A perceptually uniform colormap that is transparent at its low end."""
+    name = {ATTENTION: "bids:viridis", GRADCAM: "bids:inferno"}[role]
+    steps = np.linspace(0.0, 1.0, 256)
+    # The darkest part of these maps would only dim the anatomy: start where there is colour to see.
+    colors = np.array(CatalogColormap(name)(0.25 + 0.75 * steps), dtype=np.float32)
+    colors[:, 3] = np.minimum(1.0, 1.6 * steps) ** 0.8
+    return Colormap(colors, name=f"breast-ai {role}")
+
+
+def contrast(data: NDArray[Any]) -> tuple[float, float]:
+    """Display limits of an image stack: from the air to nearly the brightest, safe from a few hot voxels."""
+    sample = _sample(data)
+    low, high = np.percentile(sample, (1.0, 99.8)) if sample.size else (0.0, 1.0)
+    return float(low), float(high if high > low else low + 1.0)
+
+
+def subtraction_contrast(volume: DceVolume) -> tuple[float, float]:
+    """Display limits of the subtraction: 0 is black, what enhances most is white."""
+    pre = _sample(volume.data[volume.pre_contrast : volume.pre_contrast + 1])
+    last = volume.n_phases - 1
+    middle = volume.times.nearest(volume.times.start_s[last] / 2)
+    difference = _sample(volume.data[middle : middle + 1]) - pre
+    high = float(np.percentile(difference, 99.8)) if difference.size else 1.0
+    return 0.0, high if high > 0 else 1.0
+
+
+def rectangle(box: Box) -> NDArray[np.float64]:
+    """The corners of a box, shape (4, 3), as (slice, row, column)."""
+    z, y0, x0, y1, x1 = float(box.z), box.y0, box.x0, box.y1, box.x1
+    return np.array([[z, y0, x0], [z, y0, x1], [z, y1, x1], [z, y1, x0]])
+
+
+def edge_width(volume: DceVolume) -> float:
+    """The width of a box's frame in pixels: the same part of the image at every matrix size."""
+    return max(volume.geometry.shape[1:]) / 220
+
+
+def info(layer: Any) -> dict[str, Any]:
+    """Our entry in a layer's metadata; empty for a layer that is not ours."""
+    entry = layer.metadata.get(KEY)
+    return entry if isinstance(entry, dict) else {}
+
+
+def shared_settings(volume: DceVolume) -> dict[str, Any]:
+    """Scale, units and axis names of a 3D layer in the volume's pixels."""
+    return _shared(volume, 3)
+
+
+def entry(role: str, volume: DceVolume, source: str | None = None) -> dict[str, Any]:
+    """Metadata by which the plugin knows a layer as its own."""
+    return _entry(role, volume, source)
+
+
+def _shared(volume: DceVolume, ndim: int) -> dict[str, Any]:
+    return {
+        "scale": (1.0, *volume.geometry.spacing)[-ndim:],
+        "units": UNITS[-ndim:],
+        "axis_labels": AXES[-ndim:],
+    }
+
+
+def _entry(role: str, volume: DceVolume, source: str | None) -> dict[str, Any]:
+    return {KEY: {"role": role, "volume": volume, "source": source}}
+
+
+def _sample(data: NDArray[Any], target: int = 400_000) -> NDArray[np.float32]:
+    """About `target` voxels, evenly spread over rows and columns of all slices, as float32 (N,)."""
+    step = max(1, int(np.sqrt(data.size / target)))
+    return np.asarray(data[:, :, ::step, ::step], dtype=np.float32).ravel()

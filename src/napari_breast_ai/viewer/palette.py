@@ -1,0 +1,32 @@
+"""Colours: one per class, the same in boxes, strips, bars and documentation.
+
+Okabe and Ito's palette, which people with the common forms of colour blindness can tell apart.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+LABEL_COLORS = {
+    "IGM": "#e69f00",
+    "NME": "#d987b8",
+    "lesion": "#56b4e9",
+    "other benign": "#2fb58e",
+    "other malignant": "#ee7442",
+    "normal tissue": "#b8b8b8",
+}
+_MORE = ("#f0e442", "#7f9cf5", "#9bd770", "#c6a15b")
+
+
+def label_color(label: str) -> str:
+    """The colour of a class as #rrggbb; a class of the project's own gets the same one every time."""
+    return LABEL_COLORS.get(label) or _MORE[zlib.crc32(label.encode()) % len(_MORE)]
+
+
+def rgba(color: str, alpha: float = 1.0) -> NDArray[np.float32]:
+    """#rrggbb as float32 (4,) in 0..1."""
+    values = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return np.array([*values, alpha], dtype=np.float32)

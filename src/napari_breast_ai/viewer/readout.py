@@ -1,0 +1,66 @@
+"""The lines in the canvas that follow the sliders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.components.overlays import TextOverlay
+
+from .notices import RESEARCH_USE
+
+if TYPE_CHECKING:
+    from .session import Session
+
+NAME = "breast_ai"
+
+
+class Readout:
+    """A text in the upper left corner: slice, phase and its time, and the model's scores of this slice."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._overlay = TextOverlay(
+            position="top_left", font_size=10, visible=False, box_color=(0.0, 0.0, 0.0, 0.45)
+        )
+        session.viewer.canvas.overlays[NAME] = self._overlay
+        for signal in (session.position_changed, session.study_changed, session.prediction_changed):
+            signal.connect(self.refresh)
+
+    @property
+    def text(self) -> str:
+        """What is written in the canvas."""
+        return self._overlay.text if self._overlay.visible else ""
+
+    def refresh(self) -> None:
+        """Write anew."""
+        lines = describe(self._session)
+        self._overlay.text = "\n".join(lines)
+        self._overlay.visible = bool(lines)
+
+    def remove(self) -> None:
+        """Take the lines off the canvas."""
+        if NAME in self._session.viewer.canvas.overlays:
+            del self._session.viewer.canvas.overlays[NAME]
+
+
+def describe(session: Session) -> list[str]:
+    """The lines for where the session is, counted from 0 as the sliders and the files do."""
+    volume, prediction = session.volume, session.prediction
+    if volume is None:
+        return []
+    z, phase = session.slice_index, session.phase_index
+    time = volume.times.start_s[phase]
+    when = "pre-contrast" if phase == volume.pre_contrast else f"{time:.0f} s"
+    lines = [f"Slice {z} of 0–{volume.n_slices - 1}   Phase {phase} of 0–{volume.n_phases - 1} ({when})"]
+    if prediction is not None:
+        if z in prediction.slices:
+            at = prediction.slices.index(z)
+            for group in prediction.groups:
+                scores = [f"{label} {prediction.probabilities[label][at]:.2f}" for label in group.labels]
+                lines.append("   ".join(scores))
+        else:
+            lines.append("This slice was not scored")
+    if volume.identity.synthetic:
+        lines.append("Synthetic data")
+    lines.append(RESEARCH_USE)
+    return lines

@@ -1,0 +1,33 @@
+"""Open Sample: digital phantoms with known truth. Synthetic, and said to be so on the screen."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .layers import LayerData, volume_layers
+
+
+def phantom_igm() -> list[LayerData]:
+    """A synthetic study with idiopathic granulomatous mastitis, with its true boxes."""
+    return _phantom("igm")
+
+
+def phantom_nme() -> list[LayerData]:
+    """A synthetic study with malignant non-mass enhancement, with its true boxes."""
+    return _phantom("nme")
+
+
+def _phantom(kind: Literal["igm", "nme"]) -> list[LayerData]:
+    from napari.utils import progress
+
+    from ..phantom import PhantomSpec, make_phantom
+
+    with progress(total=0, desc="Making the phantom") as bar:
+
+        def report(done: int, total: int, what: str) -> None:
+            bar.total = total
+            bar.set_description(what)
+            bar.update(done - bar.n)
+
+        phantom = make_phantom(PhantomSpec(kind=kind), report)
+    return volume_layers(phantom.volume, None, phantom.truth.boxes)

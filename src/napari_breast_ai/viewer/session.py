@@ -1,0 +1,342 @@
+"""What one window is about: the study on the screen, its boxes, the model, what the model said, and where
+we are.
+
+Widgets show a session and call it; they hold no state of their own. There is one session per viewer, made by
+`get_session`, and none for the program as a whole.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari.layers import Layer
+from psygnal import Signal
+
+from ..annotations import AnnotationError, Journal, default_reader, journal_path
+from ..core import BOX_LABELS, Box, BreastAIError, DceVolume, Prediction
+from . import layers as look
+from . import notices
+from .boxes_layer import BoxesLayer
+from .heat import HeatMaps
+from .readout import Readout
+from .shortcuts import bind_viewer
+from .workers import Workers
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from ..models import Bundle
+
+FIRST_LOOK_S = 120.0
+"""The phase shown first is the one nearest to this time: early post-contrast, where lesions stand out."""
+
+
+@dataclass(frozen=True)
+class Display:
+    """What is laid over the image.
+
+    Attributes:
+        attention, gradcam: whether the maps are shown.
+        label: the class whose Grad-CAM is shown; "" for the first of the model.
+        opacity: of both maps, 0..1.
+        threshold: the part of the maps' range below which nothing is drawn, 0..1.
+    """
+
+    attention: bool = True
+    gradcam: bool = False
+    label: str = ""
+    opacity: float = 0.6
+    threshold: float = 0.25
+
+    def problems(self) -> list[str]:
+        """What is wrong, in words."""
+        found = []
+        if not 0 <= self.opacity <= 1:
+            found.append("The opacity must lie between 0 and 1.")
+        if not 0 <= self.threshold < 1:
+            found.append("The threshold must be at least 0 and less than 1.")
+        return found
+
+
+class Session:
+    """The state of one viewer, with a signal for everything that can change.
+
+    Attributes:
+        volume, source: the study on the screen and the path it came from; None where there is none.
+        journal: the reader's boxes of this study; None without a study.
+        bundle: the model that is ready to run, or None.
+        prediction: what a model said about this study, or None.
+        display: how it is laid over the image.
+        current_label: the class that the next box gets.
+        slice_index, phase_index: where the sliders are.
+        workers: the window's threads.
+    """
+
+    study_changed: ClassVar[Signal] = Signal()
+    boxes_changed: ClassVar[Signal] = Signal()
+    label_changed: ClassVar[Signal] = Signal(str)
+    bundle_changed: ClassVar[Signal] = Signal()
+    prediction_changed: ClassVar[Signal] = Signal()
+    display_changed: ClassVar[Signal] = Signal()
+    position_changed: ClassVar[Signal] = Signal()
+    said: ClassVar[Signal] = Signal(str)
+
+    def __init__(self, viewer: ViewerModel, reader: str | None = None) -> None:
+        # The viewer holds the session (by its key bindings), not the other way round: both go together.
+        self._viewer = weakref.ref(viewer)
+        self.reader = reader or default_reader()
+        self.volume: DceVolume | None = None
+        self.source: str | None = None
+        self.journal: Journal | None = None
+        self.bundle: Bundle | None = None
+        self.prediction: Prediction | None = None
+        self.display = Display()
+        self.current_label = BOX_LABELS[0]
+        self.slice_index = 0
+        self.phase_index = 0
+        self.workers = Workers()
+        self._dynamic: Layer | None = None
+        self._closed = False
+        self.boxes: BoxesLayer = BoxesLayer(self)
+        self.heat: HeatMaps = HeatMaps(self)
+        self.readout: Readout = Readout(self)
+        bind_viewer(self)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.current_step.connect(self._on_dims)
+        notices.check_start()
+        for layer in list(viewer.layers):
+            self._look_at(layer)
+
+    @property
+    def viewer(self) -> ViewerModel:
+        """The viewer. Raises ReferenceError when it is gone."""
+        viewer = self._viewer()
+        if viewer is None:
+            raise ReferenceError("The viewer of this session is gone.")
+        return viewer
+
+    # ------------------------------------------------------------------ study
+
+    def show_study(self, volume: DceVolume, source: str | None = None, boxes: Iterable[Box] = ()) -> None:
+        """Put a study on the screen in place of the present one.
+
+        Args:
+            volume: the study.
+            source: the folder or file it came from; None for one that has none, such as a phantom.
+            boxes: given boxes (a phantom's truth), shown apart from the reader's own.
+        """
+        self.close_study()
+        for data, settings, kind in look.volume_layers(volume, source, boxes):
+            self.viewer.add_layer(Layer.create(data, settings, kind))
+        self.viewer.layers.selection.active = self._dynamic
+        self.viewer.reset_view()
+
+    def close_study(self) -> None:
+        """Take the study and everything that belongs to it off the screen."""
+        volume = self.volume
+        if volume is None:
+            return
+        self._forget_study()
+        for layer in [one for one in self.viewer.layers if look.info(one).get("volume") is volume]:
+            self.viewer.layers.remove(layer)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._look_at(event.value)
+
+    def _look_at(self, layer: Layer) -> None:
+        """Take a study over whose layer has come, from whatever door."""
+        found = look.info(layer)
+        volume = found.get("volume")
+        if volume is None or volume is self.volume:
+            self._arrange()
+            return
+        if found.get("role") != look.DYNAMIC:
+            return
+        # One study at a time: two on top of each other would show one's heat maps on the other's anatomy.
+        self.close_study()
+        self.volume, self.source, self._dynamic = volume, found.get("source"), layer
+        self._open_journal()
+        self._start_view(volume)
+        self.study_changed.emit()
+        self.boxes_changed.emit()
+        for warning in (*volume.warnings, *(self.journal.warnings if self.journal else ())):
+            self.say(warning)
+
+    def _arrange(self) -> None:
+        """Put our layers in order, wherever napari adds them: images, heat maps, boxes."""
+        if self.volume is None:
+            return
+        layers = self.viewer.layers
+        ours = [layer for layer in layers if look.info(layer).get("volume") is self.volume]
+        wanted = sorted(ours, key=lambda layer: look.ORDER.index(look.info(layer)["role"]))
+        for place, layer in zip([layers.index(one) for one in ours], wanted, strict=True):
+            if layers[place] is not layer:
+                layers.move(layers.index(layer), place)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self._dynamic:
+            self.close_study()
+
+    def _forget_study(self) -> None:
+        self.workers.cancel("study")
+        self.volume = self.source = self._dynamic = None
+        if self.journal is not None:
+            self.journal.changed.disconnect(self.boxes_changed.emit)
+        self.journal = None
+        self.prediction = None
+        self.prediction_changed.emit()
+        self.study_changed.emit()
+        self.boxes_changed.emit()
+
+    def _open_journal(self) -> None:
+        volume = self.volume
+        assert volume is not None
+        folder = None
+        if self.source is not None:
+            path = Path(self.source)
+            folder = path if path.is_dir() else path.parent
+        try:
+            place = journal_path(folder, volume.identity, self.reader)
+            self.journal = Journal(place, self.reader, study_uid=volume.identity.study_uid)
+        except AnnotationError as error:
+            self.fail(error)
+            return
+        self.journal.changed.connect(self.boxes_changed.emit)
+        if self.journal.read_only:
+            self.say(self.journal.read_only)
+
+    def _start_view(self, volume: DceVolume) -> None:
+        first = min(volume.pre_contrast + 1, volume.n_phases - 1)
+        self.go_to(volume.n_slices // 2, volume.times.nearest(FIRST_LOOK_S, first))
+        self.viewer.dims.last_used = max(0, self.viewer.dims.ndim - 3)
+        scale_bar = self.viewer.canvas.overlays.scale_bar
+        scale_bar.visible = True
+
+    # --------------------------------------------------------------- position
+
+    def go_to(self, slice_index: int | None = None, phase_index: int | None = None) -> None:
+        """Move the sliders; None leaves one where it is, numbers outside go to the end."""
+        if self.volume is None:
+            return
+        dims = self.viewer.dims
+        if slice_index is not None:
+            index = min(max(slice_index, 0), self.volume.n_slices - 1)
+            dims.set_point(dims.ndim - 3, index * self.volume.geometry.spacing[0])
+        if phase_index is not None and dims.ndim >= 4:
+            dims.set_point(dims.ndim - 4, min(max(phase_index, 0), self.volume.n_phases - 1))
+        self._on_dims()
+
+    def _on_dims(self, event: Any = None) -> None:
+        if self.volume is None or self.viewer.dims.ndim < 4:
+            return
+        point = self.viewer.dims.point
+        z = min(max(round(point[-3] / self.volume.geometry.spacing[0]), 0), self.volume.n_slices - 1)
+        phase = min(max(round(point[-4]), 0), self.volume.n_phases - 1)
+        if (z, phase) != (self.slice_index, self.phase_index):
+            self.slice_index, self.phase_index = z, phase
+            self.position_changed.emit()
+
+    # ------------------------------------------------------ model and display
+
+    def set_bundle(self, bundle: Bundle | None) -> None:
+        """Make a model ready."""
+        self.bundle = bundle
+        self.bundle_changed.emit()
+
+    def set_prediction(self, prediction: Prediction | None) -> None:
+        """Show what a model said about this study."""
+        if prediction is not None:
+            label = (
+                self.display.label if self.display.label in prediction.gradcam else default_label(prediction)
+            )
+            show_cam = self.display.gradcam or prediction.attention is None
+            self.display = replace(self.display, label=label, gradcam=show_cam)
+        self.prediction = prediction
+        self.prediction_changed.emit()
+        self.display_changed.emit()
+
+    def set_display(self, **changes: Any) -> None:
+        """Change settings by `Display`'s names. Raises BreastAIError for values out of range."""
+        display = replace(self.display, **changes)
+        if found := display.problems():
+            raise BreastAIError(" ".join(found))
+        if display != self.display:
+            self.display = display
+            self.display_changed.emit()
+
+    def top_slice(self) -> int | None:
+        """The slice that the model found most telling: the first of its overlays too."""
+        prediction = self.prediction
+        if prediction is None or not prediction.slices:
+            return None
+        from ..inference import rank_slices
+
+        boxes = self.journal.boxes if self.journal is not None else ()
+        return int(prediction.slices[rank_slices(prediction, boxes)[0]])
+
+    def set_label(self, label: str) -> None:
+        """Choose the class of the next box, and give it to the boxes that are selected."""
+        self.current_label = label
+        self.label_changed.emit(label)
+
+    # -------------------------------------------------------------------- say
+
+    def say(self, sentence: str) -> None:
+        """Tell the person something that needs attention, in the dock and as a notification."""
+        self.said.emit(sentence)
+        notices.warn(sentence)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the person what could not be done: a sentence for bad input, an honest report for a defect."""
+        if isinstance(error, BreastAIError):
+            sentence = str(error)
+        elif isinstance(error, MemoryError):
+            sentence = "There is not enough memory for this. Close other studies or programs and try again."
+        else:
+            sentence = (
+                f"Unexpected {type(error).__name__}: {error}. "
+                "This is a defect of napari-breast-ai; please report it."
+            )
+        self.said.emit(sentence)
+        notices.complain(sentence)
+
+    def shut_down(self) -> None:
+        """Stop and join all threads and let go of the viewer. The session is of no use afterwards."""
+        if self._closed:
+            return
+        self._closed = True
+        self.workers.stop()
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.current_step.disconnect(self._on_dims)
+        self.readout.remove()
+        _sessions.pop(id(self.viewer), None)
+
+
+def default_label(prediction: Prediction) -> str:
+    """The class whose Grad-CAM is shown first: the most probable one of those that need a lesion."""
+    asked = [group for group in prediction.groups if group.gate] or list(prediction.groups)
+    scores = {
+        label: prediction.case.probabilities.get(label) or 0.0 for group in asked for label in group.labels
+    }
+    known = {label: score for label, score in scores.items() if label in prediction.gradcam}
+    return max(known, key=known.__getitem__) if known else next(iter(prediction.gradcam), "")
+
+
+_sessions: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
+
+
+def get_session(viewer: Any, reader: str | None = None) -> Session:
+    """The session of a viewer (or of napari's proxy of one), made where there is none yet."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    known = _sessions.get(id(viewer))
+    # A number may come back for another viewer when the first is gone.
+    if known is not None and known._viewer() is viewer:
+        return known
+    session = _sessions[id(viewer)] = Session(viewer, reader)
+    return session

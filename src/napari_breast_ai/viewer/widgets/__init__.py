@@ -1,0 +1,1 @@
+"""Docks, and the small widgets they are made of."""

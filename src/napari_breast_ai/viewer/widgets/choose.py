@@ -1,0 +1,24 @@
+"""Dialogs that ask for a folder."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+
+def choose_study(parent: QWidget | None) -> str:
+    """Ask for a study's folder; "" where the person thinks better of it."""
+    return _choose(parent, "Open the folder of a breast DCE study", "study folder")
+
+
+def choose_bundle(parent: QWidget | None) -> str:
+    """Ask for a model bundle's folder; "" where the person thinks better of it."""
+    return _choose(parent, "Open the folder of a model bundle", "bundle folder")
+
+
+def _choose(parent: QWidget | None, title: str, remembered: str) -> str:
+    settings = QSettings("napari-breast-ai", "napari-breast-ai")
+    folder = str(QFileDialog.getExistingDirectory(parent, title, str(settings.value(remembered, ""))))
+    if folder:
+        settings.setValue(remembered, folder)
+    return folder

@@ -1,0 +1,82 @@
+"""A titled part of a dock, and the small things parts are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from psygnal import SignalInstance
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+
+class Links:
+    """Connections of a dock to its session, cut when the dock goes, which the session outlives."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[SignalInstance, Callable[..., Any]]] = []
+
+    def connect(self, signal: SignalInstance, slot: Callable[..., Any]) -> None:
+        """Call `slot` whenever `signal` is emitted."""
+        signal.connect(slot)
+        self._pairs.append((signal, slot))
+
+    def cut(self) -> None:
+        """Call nothing any more."""
+        for signal, slot in self._pairs:
+            signal.disconnect(slot, missing_ok=True)
+        self._pairs.clear()
+
+
+class Section(QWidget):
+    """A heading over a column of widgets.
+
+    Attributes:
+        body: the layout to add to.
+    """
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(4)
+        heading = QLabel(f"<b>{title}</b>")
+        outer.addWidget(heading)
+        line = QFrame()
+        line.setFixedHeight(1)
+        line.setStyleSheet("background-color: rgba(128, 128, 128, 90);")
+        outer.addWidget(line)
+        self.body = QVBoxLayout()
+        self.body.setSpacing(4)
+        self.body.setContentsMargins(0, 2, 0, 0)
+        outer.addLayout(self.body)
+
+
+def sentence(text: str = "", *, faint: bool = False) -> QLabel:
+    """A label for sentences, broken over lines; its text can be selected and copied."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # Wide enough that Qt, which reckons the height of broken text at the smallest width, wastes none.
+    label.setMinimumWidth(240)
+    label.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Minimum)
+    if faint:
+        label.setStyleSheet("color: rgba(190, 190, 190, 210);")
+    return label
+
+
+def button(text: str, tip: str, pressed: Callable[[], None]) -> QPushButton:
+    """A push button with a tooltip."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.clicked.connect(lambda: pressed())
+    return made
+
+
+def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    """Widgets side by side; the one at `stretch` takes the room that is left."""
+    layout = QHBoxLayout()
+    layout.setSpacing(6)
+    for index, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if index == stretch else 0)
+    return layout

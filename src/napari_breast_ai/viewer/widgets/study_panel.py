@@ -1,0 +1,64 @@
+"""Open a study, and what study this is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QWidget
+
+from .. import tasks
+from .choose import choose_study
+from .section import Links, Section, button, row, sentence
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+
+class StudyPanel(Section):
+    """Buttons for a folder and for the samples, and a description of the study on the screen."""
+
+    def __init__(self, session: Session, links: Links, parent: QWidget | None = None) -> None:
+        super().__init__("Study", parent)
+        self._session = session
+        self.open_button = button("Open study…", "Open the folder of a breast DCE study", self._open)
+        self.igm_button = button("Sample IGM", "A synthetic breast with granulomatous mastitis", self._igm)
+        self.nme_button = button("Sample NME", "A synthetic breast with non-mass enhancement", self._nme)
+        self.body.addLayout(row(self.open_button, self.igm_button, self.nme_button, stretch=0))
+        self.text = sentence()
+        self.body.addWidget(self.text)
+        links.connect(session.study_changed, self.refresh)
+        links.connect(session.workers.changed, self._enable)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Describe the study."""
+        volume = self._session.volume
+        if volume is None:
+            self.text.setText(
+                "Open the folder of a breast DCE study, drop it on the canvas, or take a sample."
+            )
+            return
+        slices, rows, columns = volume.geometry.shape
+        dz, dy, dx = volume.geometry.spacing
+        last = volume.times.start_s[-1]
+        self.text.setText(
+            f"{volume.description or 'No description'}\n"
+            f"{volume.n_phases} phases in {last:.0f} s, {slices} {volume.geometry.orientation} "
+            f"slice{'s' if slices > 1 else ''} of {rows} × {columns}\n"
+            f"Pixels {dy:.2f} × {dx:.2f} mm, slices every {dz:.2f} mm"
+        )
+
+    def _enable(self) -> None:
+        free = not self._session.workers.running(tasks.STUDY)
+        for one in (self.open_button, self.igm_button, self.nme_button):
+            one.setEnabled(free)
+
+    def _open(self) -> None:
+        if folder := choose_study(self):
+            tasks.open_path(self._session, folder)
+
+    def _igm(self) -> None:
+        tasks.open_sample(self._session, "igm")
+
+    def _nme(self) -> None:
+        tasks.open_sample(self._session, "nme")

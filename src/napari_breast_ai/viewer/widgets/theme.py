@@ -1,0 +1,21 @@
+"""napari's theme for widgets that paint themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtGui import QColor, QFontMetrics
+
+
+def theme_color(viewer: Any, name: str, alpha: float = 1.0) -> QColor:
+    """A colour of the viewer's theme: "text", "background", "foreground", "highlight", ..."""
+    red, green, blue = getattr(get_theme(viewer.theme), name).as_rgb_tuple()[:3]
+    color = QColor(int(red), int(green), int(blue))
+    color.setAlphaF(alpha)
+    return color
+
+
+def wide(metrics: QFontMetrics, texts: Any) -> int:
+    """The width in pixels of the widest text."""
+    return max((metrics.horizontalAdvance(text) for text in texts), default=0)
