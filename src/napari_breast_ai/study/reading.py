@@ -98,6 +98,8 @@ def _refuse_what_is_no_image(dataset: Dataset, path: Path) -> None:
         if not sop_class:
             raise Unusable("it is not a DICOM file, or its header is cut short")
         name = UID(sop_class).name
+        if "Image Storage" in name:
+            raise Unusable("the file is cut short, or broken: its header does not give the size of the image")
         kind = name if name != sop_class else "object of an unknown kind"
         raise Unusable(f"it holds no image ({kind})")
 
