@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import Scene, grid_axes
-from .fields import F32, smooth_field, stream
+from .fields import F32, f32, smooth_field, stream
 from .spec import PhantomSpec
 from .tissues import PaintBox
 from .tracer import HAEMATOCRIT, RELAXIVITY, impulse_table, parker_aif, spoiled_gradient_echo
 
 TR_S = 0.0045
 TE_S = 0.0020
-FLIP_DEG = 10.0
+FLIP_DEG = 12.0
 ARRIVAL_S = 12.0
 """From the injection to the bolus in the arteries."""
 _R2_STAR = 6.0
@@ -21,9 +21,9 @@ _SCALE = 30_000.0
 
 
 def arrival_minutes(spec: PhantomSpec) -> NDArray[np.float64]:
-    """Minutes from the bolus' arrival to the middle of each phase, when the centre of k-space is read; negative before."""
+    """Minutes from the bolus' arrival to the middle of each phase (centre of k-space)."""
     middle = (np.arange(spec.n_phases) + 0.5) * spec.interval_s
-    return (middle - spec.interval_s - ARRIVAL_S) / 60.0
+    return np.asarray((middle - spec.interval_s - ARRIVAL_S) / 60.0, dtype=np.float64)
 
 
 class SignalModel:
@@ -46,38 +46,38 @@ class SignalModel:
         """mM of contrast agent in each voxel's water."""
         row = self._table[phase]
         uptake = row[self._low] * (1 - self._part) + row[self._low + 1] * self._part
-        return (self._box.ktrans * uptake + self._box.vp * self._blood[phase]).astype(np.float32)
+        return f32(self._box.ktrans * uptake + self._box.vp * self._blood[phase])
 
     def signal(self, phase: int) -> F32:
         """Signal, in units of the proton density of water."""
         c = self.concentration(phase)
         water = spoiled_gradient_echo(self._box.r1 + np.float32(RELAXIVITY) * c, TR_S, FLIP_DEG)
         water *= self._box.water * np.exp(np.float32(-TE_S) * (np.float32(_R2_STAR) * c))
-        return (water + self._fat).astype(np.float32)
+        return f32(water + self._fat)
 
 
 def coil_sensitivity(scene: Scene) -> F32:
-    """Sensitivity of a breast coil on the grid (z, y, x): strong around the breasts, weak in the back, uneven."""
+    """Sensitivity of a breast coil on the grid (z, y, x): strong at the breasts, weak behind."""
     z, y, x = (axis.astype(np.float32) for axis in grid_axes(scene.geometry))
-    total = np.zeros((1, y.size, x.size), dtype=np.float32)
+    total: F32 = np.zeros((1, y.size, x.size), dtype=np.float32)
     for breast in scene.traits.breasts:
         for dx, dy in ((-72, -15), (72, -15), (0, -breast.length - 25)):
             square = (x - breast.centre_x - dx)[None, None, :] ** 2 + (y - dy)[None, :, None] ** 2
-            total = total + 1 / (1 + square / 62.0**2)
-    body = 0.34 * np.exp(-(((y - 60) / 170.0) ** 2))[None, :, None]
+            total = total + np.asarray(1 / (1 + square / 62.0**2), dtype=np.float32)
+    body = 0.26 * np.exp(-(((y - 60) / 150.0) ** 2))[None, :, None]
     along = (1 / (1 + (z / 120.0) ** 2))[:, None, None]
     uneven = 1 + 0.07 * smooth_field(stream(scene.seed, "coil"), grid_axes(scene.geometry), 90.0)
-    return ((0.46 * total * along + body) * uneven).astype(np.float32)
+    return f32((0.46 * total * along + body) * uneven)
 
 
 def fat_suppression(scene: Scene) -> F32:
-    """Signal left of the fat at each voxel of the scene: uneven with the field, worse near the edges of the coil."""
+    """Signal left of the fat at each voxel of the scene: uneven with the field, worse near the skin."""
     axes = grid_axes(scene.geometry)
     field = smooth_field(stream(scene.seed, "shim"), axes, 75.0).ravel()[scene.index]
     left = scene.traits.fat_signal * np.exp(0.30 * field)
     # At the surface, where air begins, the field is off.
-    left += 0.12 * np.exp(-scene.depth / 4.0) * np.clip(field, 0, 2)
-    return np.clip(left, 0.04, 0.75).astype(np.float32)
+    left += 0.05 * np.exp(-scene.depth / 5.0) * np.clip(field, 0, 2)
+    return f32(np.clip(left, 0.03, 0.5))
 
 
 def phase_displacement(spec: PhantomSpec, scene: Scene, phase: int) -> tuple[F32, F32]:
@@ -88,7 +88,7 @@ def phase_displacement(spec: PhantomSpec, scene: Scene, phase: int) -> tuple[F32
     amount = spec.motion_mm * drift
     dy = amount * (0.5 * rng.normal() + 0.55 * smooth_field(rng, axes, 70.0))
     dx = amount * (0.5 * rng.normal() + 0.2 * rng.normal() * axes[0] / 70.0)
-    return np.clip(dy, -1.6, 1.6).astype(np.float32), np.clip(dx, -1.6, 1.6).astype(np.float32)
+    return f32(np.clip(dy, -1.6, 1.6)), f32(np.clip(dx, -1.6, 1.6))
 
 
 def _cubic_taps(part: F32) -> tuple[F32, F32, F32, F32]:
@@ -117,7 +117,7 @@ def move(image: F32, dy: F32, dx: F32) -> F32:
             for j, w in enumerate(taps)
         )
         whole = int(np.floor(dx[k]))
-        weights = _cubic_taps(np.float32(dx[k] - whole))
+        weights = _cubic_taps(np.asarray(dx[k] - whole, dtype=np.float32))
         out[k] = sum(
             w * moved[:, np.clip(column + whole + j - 1, 0, columns - 1)] for j, w in enumerate(weights)
         )

@@ -1,4 +1,4 @@
-"""The outline of the body, the skin and the trunk: muscle, ribs, lungs, heart, great vessels, liver, spine."""
+"""The outline of the body and the trunk: muscle, ribs, lungs, heart, great vessels, liver, spine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..core import Geometry
 from . import tissues as t
-from .fields import F32, Texture, bump, edge, smooth_field, smooth_max, smoothstep, stream
+from .fields import F32, Texture, bump, edge, f32, smooth_field, smooth_max, smoothstep, stream
 from .spec import PhantomSpec
 from .tissues import PaintBox
 from .traits import BodyTraits, BreastTraits
@@ -55,7 +55,7 @@ class Scene:
 def image_geometry(spec: PhantomSpec, traits: BodyTraits) -> Geometry:
     """Axial slices from foot to head, the breasts' air above, the trunk cut off behind."""
     step, pixel, _ = spec.spacing
-    slices, rows, columns = spec.shape
+    slices, _, columns = spec.shape
     top = -max(breast.length for breast in traits.breasts) - _AIR_ABOVE_MM
     top = min(top, -110.0)
     position = (-(columns - 1) / 2 * pixel, round(top + pixel / 2, 3), -(slices - 1) / 2 * step)
@@ -122,7 +122,7 @@ def _chest_distance(traits: BodyTraits, axes: tuple[NDArray[np.float64], ...]) -
     total = u**n + v**n
     slope = np.sqrt((u ** (n - 1) / half_x) ** 2 + (v ** (n - 1) / half_y) ** 2)
     f = total ** (1 / n)
-    return ((1 - f) * f ** (n - 1) / np.maximum(slope, 1e-4)).clip(-150, 150).astype(np.float32)
+    return f32((1 - f) * f ** (n - 1) / np.maximum(slope, 1e-4)).clip(-150, 150)
 
 
 def _breast_distance(breast: BreastTraits, z: F32, y: F32, x: F32) -> F32:
@@ -139,7 +139,7 @@ def _breast_distance(breast: BreastTraits, z: F32, y: F32, x: F32) -> F32:
     gz = np.gradient(f, z, axis=0) if z.size > 1 else np.zeros_like(f)
     gy, gx = np.gradient(f, y, axis=1), np.gradient(f, x, axis=2)
     slope = np.sqrt(gx * gx + gy * gy + gz * gz)
-    return ((1 - f) / np.maximum(slope, np.float32(2e-3))).clip(-150, 60).astype(np.float32)
+    return f32((1 - f) / np.maximum(slope, np.float32(2e-3))).clip(-150, 60)
 
 
 def nipple_of(breast: BreastTraits) -> tuple[float, float, float]:
@@ -157,42 +157,39 @@ def paint_trunk(scene: Scene, box: PaintBox) -> None:
     rng = stream(scene.seed, "trunk")
     tex, h = scene.texture, scene.pixel
     mottle = 1 + 0.06 * tex.at(rng, 22.0, scene.z, scene.y, scene.x)
-    box.paint(everything, edge(scene.depth, h), t.FAT, water=t.FAT.water * mottle)
+    box.paint(
+        everything, edge(scene.depth, h), t.FAT, water=np.asarray(t.FAT.water * mottle, dtype=np.float32)
+    )
     box.fat *= mottle
 
     near = np.flatnonzero(scene.chest > -h)
     z, y, x, chest = scene.z[near], scene.y[near], scene.x[near], scene.chest[near]
-    ax, front = np.abs(x), y < 70
+    ax, front = np.abs(x), 1 - smoothstep(y, 52, 92)
     # Pectoral muscle in front, latissimus and serratus at the side, the long muscles of the back.
-    pectoral = traits_muscle(scene) * smoothstep(ax, 10, 45) * (1 - 0.45 * smoothstep(ax, 80, 125))
-    thick = np.where(front, 2.0 + pectoral * (1 + 0.006 * z), 9.0).astype(np.float32)
+    pectoral = scene.traits.muscle * smoothstep(ax, 10, 45) * (1 - 0.45 * smoothstep(ax, 80, 125))
+    thick = front * (2.0 + pectoral * (1 + 0.006 * z)) + (1 - front) * 9.0
     thick += 5 * smoothstep(y, 60, 120) + 22 * smoothstep(y, 150, 190) * bump(ax - 35, 30)
     thick += 1.0 * tex.at(rng, 40.0, z, y, x)
     fibres = tex.at(rng, (9.0, 3.0, 14.0), z, y, x) * 0.10 + tex.at(rng, 18.0, z, y, x) * 0.08
     muscle_kt = t.MUSCLE.ktrans * np.exp(0.5 * tex.at(rng, 12.0, z, y, x)).astype(np.float32)
     box.paint(near, edge(chest, h), t.MUSCLE, water=t.MUSCLE.water * (1 + fibres), ktrans=muscle_kt)
     # The sheet of fat between the pectoral muscles.
-    sheet = bump(chest - 0.58 * thick, 0.8) * smoothstep(ax, 28, 45) * np.where(front, 0.6, 0.35)
+    sheet = bump(chest - 0.58 * thick, 0.8) * smoothstep(ax, 28, 45) * (0.4 + 0.4 * front)
     box.paint(near, sheet.astype(np.float32), t.FAT)
 
     inner = (chest - thick).astype(np.float32)
-    arc = np.where(front, ax * 0.55, ax * 0.3 - 0.5 * (y - 60))
+    arc = ax * 0.5 - 0.5 * np.maximum(y - 60, 0)
     rib_phase = np.cos(2 * np.pi * (z + 0.35 * arc + rng.uniform(0, 30)) / 31.0)
     side = smoothstep(ax, 20, 38)
     rib = edge((rib_phase - 0.1).astype(np.float32) * 4, h) * edge(4.2 - np.abs(inner - 6.0), h) * side
     box.paint(near, (edge(inner, h) * edge(11 - inner, h)).astype(np.float32) * 0.5, t.FAT)
     box.paint(near, rib.astype(np.float32), t.BONE)
-    sternum = edge(17 - ax, h) * edge(6.0 - np.abs(chest - 9.5), h) * front
-    box.paint(near, sternum.astype(np.float32), t.BONE, water=0.32)
-    cortex = bump(np.abs(chest - 9.5) - 6.2, 0.9) * edge(17 - ax, h) * front
-    box.paint(near, (0.7 * cortex).astype(np.float32), t.AIR)
+    # Sternum: a lens of fatty marrow in a dark cortex.
+    lens = (1 - np.hypot(x / 19.0, (chest - 9.5) / 7.0)) * 7.0 + 0.4 * tex.at(rng, 12.0, z, y, x)
+    box.paint(near, (edge(lens, h) * front).astype(np.float32), t.BONE, water=0.30)
+    box.paint(near, (0.6 * bump(lens, 0.9) * front).astype(np.float32), t.AIR)
     _paint_inside(scene, box, near, inner)
     _paint_trunk_vessels(scene, box, near)
-
-
-def traits_muscle(scene: Scene) -> float:
-    """Thickness of the pectoral muscles in mm."""
-    return scene.traits.muscle
 
 
 def _ellipsoid(
@@ -203,7 +200,7 @@ def _ellipsoid(
     dz, dy, dx = z - centre[0], y - centre[1], x - centre[2]
     u, v = c * dx + s * dy, c * dy - s * dx
     r = np.sqrt((dz / half[0]) ** 2 + (v / half[1]) ** 2 + (u / half[2]) ** 2)
-    return ((1 - r) * min(half)).astype(np.float32)
+    return f32((1 - r) * min(half))
 
 
 def _paint_inside(scene: Scene, box: PaintBox, near: NDArray[np.intp], inner: F32) -> None:
@@ -226,25 +223,34 @@ def _paint_inside(scene: Scene, box: PaintBox, near: NDArray[np.intp], inner: F3
     box.paint(where, (tube * (inner > 14)).astype(np.float32), t.BLOOD)
 
     # Mediastinum.
-    mid = edge(26 + 4 * rough - np.abs(x - 4), h) * edge(back - 40 - y, 4.0)
+    waist = 12 + 22 * smoothstep(y, 25, 80) + 4 * rough
+    mid = edge(waist - np.abs(x - 4), h) * edge(back - 40 - y, 4.0)
     box.paint(where, (mid * (inner > 11)).astype(np.float32), t.FAT)
     shift = rng.normal(0, 4, 3)
     heart_c = (-22 + shift[0], 74 + shift[1], 24 + shift[2])
     turn = rng.uniform(20, 40)
     heart = _ellipsoid(z, y, x, heart_c, (58, 44, 62), -turn) + 1.5 * rough
     box.paint(where, edge(heart + 4, h) * (inner > 9), t.FAT)
-    box.paint(where, edge(heart, h) * (inner > 9), t.HEART, ktrans=t.HEART.ktrans * np.exp(0.25 * fine))
+    # It beats while it is imaged: soft edges, streaks.
+    streaks = tex.at(rng, (26.0, 5.0, 22.0), z, y, x)
+    beat = 1 + 0.10 * fine + 0.12 * streaks
+    muscle_kt = t.HEART.ktrans * np.exp(0.25 * fine)
+    box.paint(where, edge(heart, 3.5) * (inner > 9), t.HEART, ktrans=muscle_kt, water=t.HEART.water * beat)
     left = _ellipsoid(z, y, x, (heart_c[0], heart_c[1] + 6, heart_c[2] + 20), (42, 20, 31), -turn)
     right = _ellipsoid(z, y, x, (heart_c[0], heart_c[1] - 16, heart_c[2] - 16), (44, 20, 33), -turn - 10)
     atria = _ellipsoid(z, y, x, (heart_c[0] + 14, heart_c[1] + 22, heart_c[2] - 28), (30, 18, 30), 10)
     trabecles = 2.5 * tex.at(rng, 10.0, z, y, x)
     for chamber in (left, right, atria):
-        box.paint(where, edge(chamber + trabecles, 2.5) * (inner > 9), t.BLOOD)
+        cover = 0.85 * smoothstep(chamber + trabecles, -5, 5) * (inner > 9)
+        box.paint(where, cover.astype(np.float32), t.BLOOD, water=t.BLOOD.water * beat)
     up = smoothstep(z, 8, 26)
     for cx, cy, r in ((-12, 66, 14), (16, 58, 13), (-30, 78, 9)):
-        tube = edge(r - np.hypot(x - cx, y - cy) + 0.5 * rough, h) * up
-        box.paint(where, tube.astype(np.float32), t.BLOOD)
-    pulmonary = edge(10 - np.hypot(y - 88 - 0.15 * np.abs(x), (z - 32) * 0.9), h) * edge(52 - np.abs(x), 6.0)
+        tube = edge(r - np.hypot(x - cx, y - cy) + 1.2 * rough + 0.4 * fine, 2.5) * up
+        box.paint(where, tube.astype(np.float32), t.BLOOD, water=t.BLOOD.water * beat)
+    # The pulmonary arteries spread from the trunk and thin out.
+    spread = np.abs(x - 8)
+    bow = 78 + 0.16 * spread + 3 * rough
+    pulmonary = edge(9.5 - 0.14 * spread - np.hypot(y - bow, (z - 30 + 0.25 * spread) * 0.9), 2.0)
     box.paint(where, pulmonary.astype(np.float32), t.BLOOD)
 
     liver = _ellipsoid(z, y, x, (-118, 108, -60), (92, 96, 104), 0) + 1.5 * rough
@@ -270,4 +276,4 @@ def _paint_trunk_vessels(scene: Scene, box: PaintBox, near: NDArray[np.intp]) ->
         for offset, radius in ((rng.uniform(19, 23), 1.9), (rng.uniform(25, 29), 1.4)):
             wave = 1.5 * np.sin(z / rng.uniform(12, 20) + rng.uniform(0, 6))
             d = np.hypot(x - side * offset - wave, chest - 15.5)
-            box.paint(near, (edge(radius - d, h) * (y < 70)).astype(np.float32), t.VESSEL)
+            box.paint(near, (edge(radius - d, h) * (y < 60)).astype(np.float32), t.VESSEL)

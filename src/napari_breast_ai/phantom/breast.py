@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import tissues as t
 from .anatomy import BASE_Y, Scene, nipple_of
-from .fields import F32, Rng, bump, edge, nearest_tube, smoothstep, stream
+from .fields import F32, Rng, bump, edge, f32, nearest_tube, smoothstep, stream
 from .tissues import PaintBox
 from .traits import BodyTraits, BreastTraits
 
@@ -54,7 +54,7 @@ def paint_breasts(scene: Scene, box: PaintBox) -> tuple[BreastVoxels, BreastVoxe
         gland = _gland(scene, voxels, stream(scene.seed, "gland", name))
         voxels = BreastVoxels(**{**voxels.__dict__, "gland": gland})
         _paint_gland(scene, box, voxels, stream(scene.seed, "paint", name))
-        paint_vessels(scene, box, voxels, stream(scene.seed, "vessels", name), number=5)
+        paint_vessels(scene, box, voxels, stream(scene.seed, "vessels", name), number=4)
         _paint_node(scene, box, traits, stream(scene.seed, "node", name))
         breasts.append(voxels)
     return breasts[0], breasts[1]
@@ -132,41 +132,45 @@ def _ducts(traits: BreastTraits, rng: Rng) -> tuple[F32, F32]:
 def _gland(scene: Scene, v: BreastVoxels, rng: Rng) -> F32:
     """Coverage by fibroglandular tissue.
 
-    A field that is high in the middle of the breast, along the ducts and in lobules, streaked towards the nipple; the
+    A field that is high in the middle of the breast and along the ducts, streaked towards the nipple; the
     threshold is the one that gives the breast's share of gland.
     """
     if not v.where.size:
         return np.zeros(0, dtype=np.float32)
     tr, tex = v.traits, scene.texture
     length = tr.length
-    # Stretched coordinates: streaks run from the chest wall to the nipple, finer across than along.
-    s = np.sqrt(np.maximum(v.behind, 0) / length) * 3.0
-    streak = tex.at(rng, (1.5, 0.24, 0.24), s, v.fan_x, v.fan_z)
-    streak_fine = tex.at(rng, (0.9, 0.11, 0.11), s, v.fan_x, v.fan_z)
-    lobule = tex.at(rng, 9.0, v.z, v.y, v.x)
-    fine = tex.at(rng, 4.0, v.z, v.y, v.x)
-    patch = tex.at(rng, 26.0, v.z, v.y, v.x)
+    # Stretched coordinates: streaks run towards the nipple, finer across than along, winding.
+    s = np.sqrt(np.maximum(v.behind, 0) / np.float32(length)).astype(np.float32) * np.float32(3.0)
+    bend_x = v.fan_x + np.float32(0.05) * tex.at(rng, 16.0, v.z, v.y, v.x)
+    bend_z = v.fan_z + np.float32(0.05) * tex.at(rng, 16.0, v.z, v.y, v.x)
+    strand = bump(tex.at(rng, (2.2, 0.34, 0.34), s, bend_x, bend_z), 0.42)
+    strand_fine = bump(tex.at(rng, (1.5, 0.17, 0.17), s, bend_x, bend_z), 0.40)
+    lobule = tex.at(rng, 8.0, v.z, v.y, v.x)
+    fine = tex.at(rng, 3.8, v.z, v.y, v.x)
+    patch = tex.at(rng, 30.0, v.z, v.y, v.x)
     out = (v.x - np.float32(tr.centre_x)) * tr.side
     middle = 1.0 - (
-        ((out - 6) / (0.72 * tr.half_x)) ** 2
-        + ((v.z - tr.centre_z - 5) / (0.70 * tr.half_z)) ** 2
-        + ((v.behind - 0.46 * length) / (0.58 * length)) ** 2
+        ((out - 4) / (0.66 * tr.half_x)) ** 2
+        + ((v.z - tr.centre_z - 4) / (0.66 * tr.half_z)) ** 2
+        + ((v.behind - 0.44 * length) / (0.56 * length)) ** 2
     )
     centres, radii = _ducts(tr, rng)
     near, inside, _ = nearest_tube(v.points, centres, radii, 7.0)
     duct = np.zeros_like(s)
-    duct[near] = smoothstep(inside, -6.0, 0.0)
-    field = 1.25 * middle + 0.75 * streak + 0.40 * streak_fine + 0.45 * patch + 0.40 * lobule + 0.24 * fine
-    field += 0.75 * duct
+    duct[near] = smoothstep(inside, -5.5, 0.0)
+    field = 1.1 * middle + 0.75 * strand + 0.60 * strand_fine + 0.40 * patch + 0.16 * lobule + 0.14 * fine
+    field += 0.60 * duct
     # The layer of fat under the skin and the one in front of the muscle.
-    shell = 5 + 0.06 * length + 2.0 * tex.at(rng, 30.0, v.z, v.y, v.x)
+    shell = 4 + 0.05 * length + 2.5 * tex.at(rng, 22.0, v.z, v.y, v.x)
     behind_nipple = bump(np.hypot(v.fan_x, v.fan_z), 0.5) * bump(v.behind, 16)
-    field -= 3.5 * (1 - smoothstep(v.depth - shell, -4, 5)) * (1 - behind_nipple)
-    field -= 3.0 * smoothstep(v.chest, -9, -2)
-    field += 0.7 * behind_nipple
+    field -= 3.0 * (1 - smoothstep(v.depth - shell, -4, 8)) * (1 - behind_nipple)
+    field -= 3.0 * smoothstep(v.chest, -10, -2)
+    field += 0.5 * behind_nipple
     threshold = np.quantile(field, 1 - tr.gland_fraction)
-    width = 0.16 + 0.05 * scene.pixel
-    return smoothstep((field - threshold).astype(np.float32), -width, width)
+    # Not paper cut: gland thins out over some millimetres, and strips of fat run between its lobes.
+    cover = smoothstep((field - threshold).astype(np.float32), -0.55, 0.55)
+    strip = smoothstep(tex.at(rng, (1.3, 0.20, 0.20), s, bend_x, bend_z) + 0.35 * lobule, 0.5, 1.6)
+    return f32(cover * (1 - 0.65 * strip))
 
 
 def _paint_gland(scene: Scene, box: PaintBox, v: BreastVoxels, rng: Rng) -> None:
@@ -174,9 +178,9 @@ def _paint_gland(scene: Scene, box: PaintBox, v: BreastVoxels, rng: Rng) -> None
         return
     tex, body = scene.texture, scene.traits
     # Cooper's ligaments: thin curved sheets, where a smooth noise crosses zero.
-    for scale, strength in ((19.0, 0.34), (11.0, 0.16)):
+    for scale, strength in ((20.0, 0.42), (12.0, 0.24)):
         sheet = np.abs(tex.at(rng, scale, v.z, v.y, v.x))
-        septa = strength * bump(sheet, 0.10) * smoothstep(v.depth, 1, 4)
+        septa = strength * bump(sheet, 0.11) * smoothstep(v.depth, 1, 4)
         box.paint(v.where, septa.astype(np.float32), t.GLAND, ktrans=0.012)
     tone = 1 + 0.07 * tex.at(rng, 7.0, v.z, v.y, v.x)
     box.paint(
@@ -192,7 +196,7 @@ def _background(scene: Scene, v: BreastVoxels, rng: Rng) -> F32:
     rim = smoothstep(np.hypot(v.fan_x, v.fan_z), 0.1, 0.8) * 0.6 + 0.5
     patch = np.exp(0.45 * tex.at(rng, 14.0, v.z, v.y, v.x) + 0.30 * tex.at(rng, 5.0, v.z, v.y, v.x))
     late = 0.7 + 0.5 * smoothstep(v.behind / np.float32(tr.length), 0.2, 0.9)
-    return (scene.traits.bpe_ktrans * rim * patch * late).astype(np.float32)
+    return f32(scene.traits.bpe_ktrans * rim * patch * late)
 
 
 def _paint_foci(scene: Scene, box: PaintBox, v: BreastVoxels, rng: Rng) -> None:
@@ -220,15 +224,17 @@ def vessel_paths(traits: BreastTraits, body: BodyTraits, rng: Rng, number: int) 
     for k in range(number):
         # Medial ones come from the internal mammary, lateral ones from the lateral thoracic vessels.
         medial = k % 2 == 0
-        angle = rng.uniform(-0.9, 0.9) + (np.pi if medial else 0.0)
+        angle = rng.uniform(-1.3, 1.3) + (np.pi if medial else 0.0)
+        wide = rng.uniform(0.5, 0.85)
         start = np.array(
             [
-                traits.centre_z + 0.75 * traits.half_z * np.sin(angle),
-                rng.uniform(-6, 8),
-                traits.centre_x + traits.side * 0.80 * traits.half_x * np.cos(angle),
+                traits.centre_z + wide * traits.half_z * np.sin(angle),
+                rng.uniform(-8, 6),
+                traits.centre_x + traits.side * wide * traits.half_x * np.cos(angle),
             ]
         )
-        _walk(rng, start, nipple + rng.normal(0, 9, 3), rng.uniform(0.8, 1.35), samples, radii, 0)
+        goal = nipple + np.array([rng.normal(0, 16), rng.uniform(2, 30), rng.normal(0, 16)])
+        _walk(rng, start, goal, rng.uniform(0.6, 1.2), samples, radii, 0)
     return np.array(samples, dtype=np.float32).reshape(-1, 3), np.array(radii, dtype=np.float32)
 
 
@@ -255,14 +261,14 @@ def _walk(
             break
         swerve = 0.96 * swerve + 0.28 * rng.normal(0, 1, 3)
         share = min(travelled / total, 1.0)
-        pull = to_goal / distance + 0.35 * swerve + outward * (0.9 * (1 - share) - 0.15)
+        pull = to_goal / distance + 0.42 * swerve + outward * (0.55 * (1 - share) - 0.1)
         direction = 0.93 * direction + 0.07 * pull
         direction /= np.linalg.norm(direction)
         point = point + step * direction
         travelled += step
         samples.append(point)
         radii.append(radius * (1 - 0.35 * share))
-        if level < 2 and rng.random() < 0.012:
+        if level < 2 and rng.random() < 0.014:
             aside = goal + rng.normal(0, 22, 3)
             _walk(rng, point.copy(), aside, radius * 0.7, samples, radii, level + 1)
 
@@ -270,8 +276,10 @@ def _walk(
 def paint_vessels(scene: Scene, box: PaintBox, v: BreastVoxels, rng: Rng, number: int) -> None:
     """Paint winding vessels into a breast."""
     centres, radii = vessel_paths(v.traits, scene.traits, rng, number)
-    near, inside, _ = nearest_tube(v.points, centres, radii, 4.0)
-    cover = edge(inside, 1.2 * scene.pixel) * smoothstep(v.depth[near], 1.5, 4.0)
+    # Thick slices see a thin vessel from further away.
+    flat = np.array([min(1.0, 1.4 * scene.pixel / scene.geometry.spacing[0]), 1, 1], dtype=np.float32)
+    near, inside, _ = nearest_tube(v.points * flat, centres * flat, radii, 4.0)
+    cover = edge(inside, 1.3 * scene.pixel) * smoothstep(v.depth[near], 1.5, 4.0)
     box.paint(v.where[near], cover.astype(np.float32), t.VESSEL)
 
 
@@ -286,9 +294,9 @@ def paint_skin(scene: Scene, box: PaintBox, thickness: F32 | float, ktrans: F32 
     box.paint(where, cover.astype(np.float32), t.SKIN, ktrans=kt[where])
     for traits in scene.traits.breasts:
         z0, y0, x0 = nipple_of(traits)
-        d = np.sqrt((scene.z - z0) ** 2 + (scene.x - x0) ** 2 + ((scene.y - y0 + 1.0) * 0.9) ** 2)
+        d = np.sqrt((scene.z - z0) ** 2 + (scene.x - x0) ** 2 + ((scene.y - y0 + 1.5) * 0.8) ** 2)
         near = np.flatnonzero(d < 8)
-        nip = edge(5.2 - d[near], h) * edge(scene.depth[near], h)
+        nip = edge(4.4 - d[near], 2 * h) * edge(scene.depth[near], h)
         box.paint(near, nip.astype(np.float32), t.NIPPLE)
 
 

@@ -22,7 +22,7 @@ from .spec import PhantomError
 
 Manner = Literal["ge", "siemens", "philips", "enhanced"]
 MANNERS: tuple[Manner, ...] = ("ge", "siemens", "philips", "enhanced")
-"""One series (GE), a series per phase and a subtraction (Siemens), scrambled instances (Philips), one multi-frame file."""
+"""One series (GE), a series per phase and a subtraction (Siemens), scrambled (Philips), one file."""
 
 STUDY_DATE = "20240102"
 START_S = 9 * 3600 + 30 * 60 + 12.5
@@ -44,7 +44,8 @@ def write_dicom(
 
     Args:
         phantom: what `make_phantom` made.
-        folder: where the files go; made if it does not exist. Files already there stay, unless they bear the same name.
+        folder: where the files go; made if it does not exist. Files already there stay, unless they
+            bear the same name.
         manner: "ge", "siemens", "philips" or "enhanced".
         progress: called before each file; may raise `Cancelled`, and then nothing is left.
 
@@ -77,8 +78,8 @@ def write_dicom(
         _remove_empty(made)
         reason = error.strerror or str(error)
         raise PhantomError(
-            f"The phantom could not be written to {target} ({reason}); choose a folder that you may write to, "
-            "with enough space."
+            f"The phantom could not be written to {target} ({reason}); choose a folder that you may write "
+            "to, with enough space."
         ) from error
     except BaseException:
         _remove_empty(made)
@@ -123,7 +124,7 @@ def clock(seconds: float) -> str:
 
 
 def study_header(phantom: Phantom, manner: str, manufacturer: str, model: str) -> Dataset:
-    """What all files of a study share: patient, study, frame of reference, equipment; each says that it is synthetic."""
+    """What all files of a study share: patient, study, frame of reference, equipment, "synthetic"."""
     spec, volume = phantom.spec, phantom.volume
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 100"
@@ -151,7 +152,9 @@ def study_header(phantom: Phantom, manner: str, manufacturer: str, model: str) -
     ds.ManufacturerModelName = model
     ds.SoftwareVersions = "napari-breast-ai phantom"
     ds.DeviceSerialNumber = "0"
-    ds.ImageComments = f"SYNTHETIC phantom, not a patient; kind {spec.kind}, seed {spec.seed}, written in the {manner} manner"
+    ds.ImageComments = (
+        f"SYNTHETIC phantom, not a patient; kind {spec.kind}, seed {spec.seed}, in the {manner} manner"
+    )
     ds.ContentDate = STUDY_DATE
     ds.AcquisitionDate = STUDY_DATE
     return ds
@@ -301,7 +304,7 @@ def _siemens(phantom: Phantom) -> Iterator[Output]:
 
 
 def _philips(phantom: Phantom) -> Iterator[Output]:
-    """One series with scrambled InstanceNumber; TemporalPositionIdentifier, TriggerTime and ContentTime tell the phase."""
+    """One series with scrambled InstanceNumber; three other tags tell the phase."""
     volume = phantom.volume
     header = study_header(phantom, "Philips", "SYNTHETIC (Philips manner)", "Phantom")
     limits = window(phantom)

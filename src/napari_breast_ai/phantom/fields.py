@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 F32 = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
 _CELLS = 96
@@ -15,9 +18,14 @@ _CELLS_PER_FEATURE = 5.0
 
 
 def stream(seed: int, *names: str) -> Rng:
-    """A generator of its own for one part of the phantom, so that a draw more in one part leaves the others alone."""
+    """A generator of its own for one part of the phantom, so that a draw more there leaves others alone."""
     words = [seed, *(int.from_bytes(name.encode(), "little") for name in names)]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+
+
+def f32(values: Any) -> F32:
+    """The values as a float32 array."""
+    return np.asarray(values, dtype=np.float32)
 
 
 class Texture:
@@ -28,7 +36,7 @@ class Texture:
         noise = ndimage.gaussian_filter(noise, 1.5, mode="wrap", truncate=3.0)
         self._noise: F32 = ((noise - noise.mean()) / noise.std()).astype(np.float32)
 
-    def at(self, rng: Rng, scale: float | tuple[float, float, float], *coordinates: F32) -> F32:
+    def at(self, rng: Rng, scale: float | tuple[float, float, float], *coordinates: Floats) -> F32:
         """The noise at n points.
 
         Args:
@@ -59,45 +67,45 @@ def spline_weights(positions_mm: NDArray[np.float64], knot_mm: float, n_knots: i
 def smooth_field(
     rng: Rng, axes: tuple[NDArray[np.float64], ...], knot_mm: float, reach_mm: float = 300.0
 ) -> F32:
-    """Noise of mean 0 and standard deviation near 1 on the grid of `axes` (z, y, x in mm), knots `knot_mm` apart."""
+    """Noise of mean 0 and deviation near 1 on the grid of `axes` (z, y, x in mm), knots `knot_mm` apart."""
     n = int(np.ceil(2 * reach_mm / knot_mm)) + 4
     knots = rng.standard_normal((n, n, n)).astype(np.float32)
     z, y, x = (spline_weights(axis, knot_mm, n) for axis in axes)
     field = np.tensordot(z, np.tensordot(y, np.tensordot(x, knots, (1, 2)), (1, 2)), (1, 2))
     # A cubic B-spline of unit noise has variance (0.479)^3 on average.
-    return (field / np.float32(0.479**1.5)).astype(np.float32)
+    return np.asarray(field / np.float32(0.479**1.5), dtype=np.float32)
 
 
-def smoothstep(value: F32, low: float, high: float) -> F32:
+def smoothstep(value: Floats, low: float, high: float) -> F32:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return f32(t * t * (3 - 2 * t))
 
 
-def bump(value: F32, width: float) -> F32:
+def bump(value: Floats, width: float) -> F32:
     """exp(-(value / width)²)."""
     t = value / np.float32(width)
-    return np.exp(-t * t).astype(np.float32)
+    return f32(np.exp(-t * t))
 
 
-def edge(inside_mm: F32, width_mm: float) -> F32:
+def edge(inside_mm: Floats, width_mm: float) -> F32:
     """How much of a voxel of `width_mm` lies inside a surface `inside_mm` away (positive inside): 0 to 1."""
-    return np.clip(inside_mm / np.float32(width_mm) + np.float32(0.5), 0, 1).astype(np.float32)
+    return f32(np.clip(inside_mm / np.float32(width_mm) + np.float32(0.5), 0, 1))
 
 
 def smooth_max(a: F32, b: F32, blend: float) -> F32:
     """The larger of both, rounded where they meet, over `blend`."""
     h = np.maximum(np.float32(blend) - np.abs(a - b), 0) / np.float32(blend)
-    return (np.maximum(a, b) + h * h * np.float32(blend / 4)).astype(np.float32)
+    return f32(np.maximum(a, b) + h * h * np.float32(blend / 4))
 
 
 def nearest_tube(
     points: F32, centres: F32, radii: F32, reach: float
 ) -> tuple[NDArray[np.intp], F32, NDArray[np.intp]]:
-    """The points (n, 3) within `reach` of a tube given by dense samples of its centre line (m, 3) and its radii (m).
+    """The points (n, 3) within `reach` of a tube: dense samples of its centre line (m, 3) and its radii (m).
 
     Returns:
-        Indices of these points, their depth inside the tube (negative outside), and the sample nearest to each.
+        Indices of these points, their depth inside the tube (negative outside), the sample nearest to each.
     """
     if not len(centres):
         empty = np.empty(0, dtype=np.intp)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from . import tissues as t
 from .anatomy import Scene, nipple_of
 from .breast import BreastVoxels, fan
-from .fields import F32, Rng, bump, edge, nearest_tube, smoothstep, stream
+from .fields import F32, Rng, bump, edge, f32, nearest_tube, smoothstep, stream
 from .tissues import PaintBox
 from .traits import LesionTraits
 
@@ -112,7 +112,7 @@ def _region(
             inside += 0.5 * ragged
     # It prefers gland and does not grow into muscle; skin it may reach.
     inside += 1.6 * (v.gland - 0.6) - 3.0 * smoothstep(v.chest, -4, 0)
-    return np.minimum(inside, v.depth - 0.6).astype(np.float32)
+    return f32(np.minimum(inside, v.depth - 0.6))
 
 
 def _side_ducts(
@@ -141,7 +141,7 @@ def _side_ducts(
 def _pattern(
     scene: Scene, v: BreastVoxels, traits: LesionTraits, hit: NDArray[np.intp], inside: F32, rng: Rng
 ) -> tuple[F32, F32, F32]:
-    """Relative enhancement (0 to 1), coverage by fluid that does not enhance, and relative enhancement of ring walls."""
+    """Relative enhancement (0 to 1), coverage by fluid that does not enhance, enhancement of ring walls."""
     tex = scene.texture
     z, y, x = v.z[hit], v.y[hit], v.x[hit]
     coarse = tex.at(rng, 12.0, z, y, x)
@@ -151,21 +151,24 @@ def _pattern(
     if traits.pattern == "clumped":
         # Cobblestones: bright grains with darker seams.
         stones = smoothstep(clump + 0.35 * fine, -0.55, 0.55)
-        return (0.15 + 0.85 * stones).astype(np.float32), nothing, nothing
+        return (0.22 + 0.78 * stones).astype(np.float32), nothing, nothing
     if traits.pattern == "heterogeneous":
         # Some of it dies: small necroses that do not enhance, with no wall around.
         field = 0.60 + 0.26 * coarse + 0.16 * clump + 0.10 * fine
         dead = smoothstep(-(coarse + 0.5 * clump), 1.5, 1.9) * 0.7
         return np.clip(field, 0.08, 1.0).astype(np.float32), dead, nothing
-    between = np.clip(0.42 + 0.16 * coarse + 0.12 * clump + 0.06 * fine, 0.08, 0.8).astype(np.float32)
+    between = np.clip(0.52 + 0.17 * coarse + 0.15 * clump + 0.08 * fine, 0.10, 0.9).astype(np.float32)
     shells, dark = nothing.copy(), nothing.copy()
     core = np.flatnonzero(inside > 1.5)
     if not core.size:
         core = np.arange(hit.size)
     picks = rng.random(6 * traits.rings)
-    radii = rng.uniform(2.4, 5.6, 6 * traits.rings)
+    radii = rng.uniform(1.6, 5.0, 6 * traits.rings)
     walls = rng.uniform(1.3, 2.1, 6 * traits.rings)
-    squeeze = rng.uniform(0.8, 1.25, (6 * traits.rings, 3))
+    strength = rng.uniform(0.65, 1.0, 6 * traits.rings)
+    dent = 0.9 * tex.at(rng, 9.0, z, y, x) + 0.45 * tex.at(rng, 4.5, z, y, x)
+    uneven = np.clip(0.85 + 0.25 * tex.at(rng, 6.0, z, y, x), 0.25, 1.0)
+    squeeze = rng.uniform(0.75, 1.3, (6 * traits.rings, 3))
     placed: list[tuple[float, float, float, float]] = []
     for k, pick in enumerate(picks):
         c = core[int(pick * core.size)]
@@ -183,9 +186,9 @@ def _pattern(
             + ((y[near] - at[1]) * squeeze[k, 1]) ** 2
             + ((x[near] - at[2]) * squeeze[k, 2]) ** 2
         )
-        d = d + 0.5 * clump[near]
+        d = d + dent[near]
         middle = radii[k] + 0.5 * walls[k]
-        wall = bump(d - middle, 0.62 * walls[k] + 0.15 * scene.pixel)
+        wall = strength[k] * uneven[near] * bump(d - middle, 0.70 * walls[k] + 0.2 * scene.pixel)
         shells[near] = np.maximum(shells[near], wall)
         dark[near] = np.maximum(dark[near], smoothstep(radii[k] - d, -0.5 * scene.pixel, 0.6 * scene.pixel))
         if len(placed) == traits.rings:

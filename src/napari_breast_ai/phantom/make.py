@@ -81,7 +81,7 @@ class Phantom:
 
 
 def uid(spec: PhantomSpec, *role: object) -> str:
-    """A DICOM UID for a part of the phantom, the same whenever it is made: 2.25 and a UUID of the spec and the role."""
+    """A DICOM UID for a part of the phantom, always the same: 2.25 and a UUID of spec and role."""
     name = "/".join(["napari-breast-ai phantom", repr(spec), *map(str, role)])
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, name).int}"
 
@@ -99,7 +99,7 @@ def make_phantom(spec: PhantomSpec, progress: Progress = silent) -> Phantom:
     problems = spec.problems()
     if problems:
         raise PhantomError(" ".join(problems))
-    total = spec.n_phases + 4
+    total = spec.n_phases + 3
     progress(0, total, "anatomy")
     body, traits = body_traits(spec), lesion_traits(spec)
     scene = build_scene(spec, body)
@@ -116,7 +116,6 @@ def make_phantom(spec: PhantomSpec, progress: Progress = silent) -> Phantom:
         lesion = paint_lesion(scene, box, sick, traits, spec.kind)
     thickness, skin_ktrans = skin_over(scene, lesion, traits)
     paint_skin(scene, box, thickness, skin_ktrans)
-    progress(3, total, "signal")
     data = _acquire(spec, scene, box, progress, total)
     truth = _truth(spec, scene, box, body, traits, lesion)
     volume = DceVolume(

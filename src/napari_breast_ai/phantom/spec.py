@@ -27,8 +27,8 @@ class PhantomError(BreastAIError):
 class PhantomSpec:
     """What makes one phantom; equal specs give equal phantoms.
 
-    The seed decides the woman (size, shape, density, background enhancement, vessels) whatever the kind, and with the
-    kind the lesion. The same seed at another matrix is the same woman, sampled otherwise.
+    The seed decides the woman (size, shape, density, background enhancement, vessels), and with the kind the
+    lesion. The same seed at another matrix is the same woman, sampled otherwise.
 
     Attributes:
         kind: "igm", "nme" or "normal".
@@ -36,14 +36,16 @@ class PhantomSpec:
         shape: (slices, rows, columns).
         n_phases: phases including the pre-contrast one.
         interval_s: seconds from one phase's start to the next; the injection begins when phase 0 ends.
-        overlap: how far the classes share their traits, 0 to 1. At 0 every trait of the lesion follows its own class's
-            distribution (these already overlap, as published frequencies do); otherwise each trait is drawn, independently
-            of the others, from the *other* class with probability overlap / 2. At 1 the classes cannot be told apart.
+        overlap: how far the classes share their traits, 0 to 1. At 0 every trait of the lesion follows its
+            own class's distribution (these already overlap, as published frequencies do); otherwise each
+            trait is drawn, independently of the others, from the *other* class with probability overlap / 2.
+            A perfect reader of all traits, kinetics included, reaches an AUC of 0.98 at 0, 0.92 at 0.25,
+            0.81 at 0.5 and 0.5 at 1.
         field_t: field strength in tesla, 1.5 or 3.0.
         fov_mm: length of the image's longer side.
         slice_mm: distance of neighbouring slices; None spreads the slices over 144 mm, at most 6 mm apart.
         motion_mm: typical displacement between phases.
-        noise: standard deviation of the receiver noise, in units of the typical signal of gland before contrast.
+        noise: standard deviation of the receiver's noise, as a part of the gland's signal before contrast.
         density: amount of fibroglandular tissue, None leaves it to the seed.
         bpe: background parenchymal enhancement, None leaves it to the seed.
     """

@@ -7,14 +7,14 @@ from numpy.typing import ArrayLike, NDArray
 
 HAEMATOCRIT = 0.42
 RELAXIVITY = 4.3
-"""1/(s·mM), a gadolinium chelate in plasma at 37 °C and 1.5 T; Rohrer et al., Invest Radiol 2005;40:715-724: 3.6 to 5."""
+"""1/(s·mM), in plasma at 1.5 T; Rohrer et al., Invest Radiol 2005;40:715-724: 3.6 to 5."""
 
 
 def parker_aif(minutes: ArrayLike) -> NDArray[np.float64]:
     """Concentration in whole blood (mM) `minutes` after the bolus arrives in the artery; 0 before.
 
-    Source: Parker et al., Magn Reson Med 2006;56:993-1000, equation 1 and table 1: two Gaussians and an exponential
-    modulated by a sigmoid, the average of 67 measurements.
+    Source: Parker et al., Magn Reson Med 2006;56:993-1000, equation 1 and table 1: two Gaussians and an
+    exponential modulated by a sigmoid, the average of 67 measurements.
     """
     t = np.asarray(minutes, dtype=np.float64)
     first = 0.809 / (0.0563 * np.sqrt(2 * np.pi)) * np.exp(-((t - 0.17046) ** 2) / (2 * 0.0563**2))
@@ -28,7 +28,7 @@ def impulse_table(
 ) -> NDArray[np.float64]:
     """∫₀ᵗ Cp(τ) exp(-kep (t - τ)) dτ in mM·min, for each time t (rows) and kep in 1/min (columns).
 
-    Times Ktrans this is the tissue concentration of Tofts' model (Tofts et al., J Magn Reson Imaging 1999;10:223-232).
+    Times Ktrans this is the tissue concentration of Tofts' model (J Magn Reson Imaging 1999;10:223-232).
     Cp = Cb / (1 - haematocrit) is taken as linear within a step, and the integral of that is exact.
     """
     times = np.asarray(minutes, dtype=np.float64)
@@ -46,7 +46,7 @@ def impulse_table(
     at = np.clip(times, 0, None) / step_min
     low = np.minimum(at.astype(int), n - 1)
     part = (at - low)[:, None]
-    return course[low] * (1 - part) + course[low + 1] * part
+    return np.asarray(course[low] * (1 - part) + course[low + 1] * part, dtype=np.float64)
 
 
 def tofts(minutes: ArrayLike, ktrans: float, ve: float, vp: float = 0.0) -> NDArray[np.float64]:

@@ -84,7 +84,7 @@ class LesionTraits:
 
 @dataclass(frozen=True)
 class ClassProfile:
-    """Frequencies and distributions of a class's traits; medians with the standard deviation of the logarithm."""
+    """Frequencies of a class's traits; for numbers the median and the standard deviation of the logarithm."""
 
     distribution: dict[Distribution, float]
     pattern: dict[Pattern, float]
@@ -95,19 +95,19 @@ class ClassProfile:
     skin: float
 
 
-# Frequencies are of the order reported: clustered rings in most IGM and in a quarter of malignant NME; segmental or linear
-# distribution in most malignant NME and some IGM; early rise with plateau or washout in malignant NME, persistent or plateau
-# in IGM; skin thickening in half of IGM and in some carcinomas.
+# Frequencies are of the order reported: clustered rings in most IGM and in a quarter of malignant NME;
+# segmental or linear distribution in most malignant NME and some IGM; early rise with plateau or washout in
+# malignant NME, persistent or plateau in IGM; skin thickening in half of IGM and in some carcinomas.
 PROFILES: dict[str, ClassProfile] = {
     "igm": ClassProfile(
-        {"focal": 0.15, "linear": 0.05, "segmental": 0.25, "regional": 0.55},
+        {"focal": 0.08, "linear": 0.05, "segmental": 0.27, "regional": 0.60},
         {"heterogeneous": 0.27, "clumped": 0.08, "clustered ring": 0.65},
-        (42.0, 0.25), (0.75, 0.18), (0.17, 0.32), (0.36, 0.40), 0.50,
+        (44.0, 0.22), (0.78, 0.18), (0.26, 0.30), (0.36, 0.55), 0.50,
     ),
     "nme": ClassProfile(
-        {"focal": 0.10, "linear": 0.20, "segmental": 0.50, "regional": 0.20},
+        {"focal": 0.08, "linear": 0.18, "segmental": 0.52, "regional": 0.22},
         {"heterogeneous": 0.27, "clumped": 0.47, "clustered ring": 0.26},
-        (38.0, 0.28), (0.50, 0.22), (0.23, 0.35), (0.68, 0.40), 0.18,
+        (42.0, 0.25), (0.55, 0.22), (0.34, 0.32), (0.85, 0.55), 0.18,
     ),
 }  # fmt: skip
 
@@ -157,7 +157,7 @@ def body_traits(spec: PhantomSpec) -> BodyTraits:
         bpe=bpe,
         bpe_ktrans=_BPE_KTRANS[bpe] * float(np.exp(rng.normal(0, 0.2))),
         foci=int(rng.poisson({"minimal": 1, "mild": 4, "moderate": 9, "marked": 16}[bpe])),
-        fat_signal=rng.uniform(0.10, 0.30),
+        fat_signal=rng.uniform(0.05, 0.13),
         gain=rng.uniform(0.85, 1.2),
     )
 
@@ -180,12 +180,12 @@ def lesion_traits(spec: PhantomSpec) -> LesionTraits | None:
     distribution = _pick(rng, profile().distribution)
     pattern = _pick(rng, profile().pattern)
     extent = lognormal(*profile().extent_mm, 20, 65)
-    width = lognormal(*profile().width, 0.3, 1.0)
-    ktrans = lognormal(*profile().ktrans, 0.06, 0.6)
-    kep = lognormal(*profile().kep, 0.12, 1.8)
+    width = lognormal(*profile().width, 0.35, 1.0)
+    ktrans = lognormal(*profile().ktrans, 0.10, 0.8)
+    kep = lognormal(*profile().kep, 0.12, 2.5)
     skin = rng.uniform(1.5, 4.5) if rng.random() < profile().skin else 0.0
     if distribution == "focal":
-        extent = min(extent, 28.0)
+        extent, width = min(extent, 26.0), max(width, 0.7)
     rings = int(rng.integers(5, 12)) if pattern == "clustered ring" else 0
     return LesionTraits(
         side, distribution, pattern, extent, width, ktrans, kep, rings, skin, rng.uniform(0.12, 0.3)
