@@ -105,6 +105,7 @@ class Study:
         name: str = "enhanced",
         index: bool = True,
         times: bool = True,
+        trigger: bool = False,
         uid: str = "",
     ) -> Path:
         """Some phases as one enhanced file, frames in disorder."""
@@ -134,6 +135,8 @@ class Study:
             item = Dataset()
             item.FrameContentSequence = [content]
             item.PlanePositionSequence = [_item(ImagePositionPatient=position(z))]
+            if trigger:
+                item.CardiacSynchronizationSequence = [_item(NominalCardiacTriggerDelayTime=61500.0 * p)]
             items.append(item)
         ds.PerFrameFunctionalGroupsSequence = Sequence(items)
         return save(ds, self.folder / name)

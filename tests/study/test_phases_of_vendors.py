@@ -237,6 +237,12 @@ class TestEnhanced:
         study.write_enhanced(index=False)
         check(read_study(study.folder), study)
 
+    def test_trigger_delays_alone(self, study: Any) -> None:
+        study.write_enhanced(index=False, times=False, trigger=True)
+        volume = read_study(study.folder)
+        check(volume, study)
+        assert set(volume.times.source) == {"NominalCardiacTriggerDelayTime"}
+
     def test_a_file_per_phase(self, study: Any) -> None:
         for p in range(len(study.data)):
             study.write_enhanced(slice(p, p + 1), name=f"x{9 - p}", index=p % 2 == 0)
@@ -381,6 +387,20 @@ class TestApart:
         index = scan(study.folder)
         accounted(index, study.folder)
         assert [g.role for g in index.groups] == ["dce", "t2"]
+
+    def test_water_before_fat(self, study: Any) -> None:
+        """Of a Dixon dynamic, the water images are the series to read."""
+        fat = {
+            "SeriesInstanceUID": "1.6",
+            "ImageType": ["ORIGINAL", "PRIMARY", "DIXON", "FAT"],
+            "SeriesNumber": 3,
+        }
+        study.write(lambda p, z: {"AcquisitionTime": at(p)} | fat, subfolder="fat")
+        water = {"ImageType": ["ORIGINAL", "PRIMARY", "DIXON", "WATER"]}
+        study.write(lambda p, z: {"AcquisitionTime": at(p)} | water, subfolder="water")
+        index = scan(study.folder)
+        assert [g.n_phases for g in index.groups] == [4, 4]
+        assert "WATER" in index.dce().frames[0].image_type
 
     def test_everything_marked_derived_still_opens(self, study: Any) -> None:
         """Some exports mark all images as derived; with nothing better there, that is the dynamic."""

@@ -90,12 +90,13 @@ def test_ge_multiphase(data_dir: Path) -> None:
     by_key = {}
     for path in folder.iterdir():
         ds = plain(path)
-        by_key[int(ds.TemporalPositionIdentifier), round(float(ds.ImagePositionPatient[2]), 3)] = (
-            ds.pixel_array
-        )
+        by_key[int(ds.TemporalPositionIdentifier), round(float(ds.ImagePositionPatient[2]), 3)] = ds
     heights = sorted({z for _, z in by_key})
-    expected = np.stack([[by_key[p, z] for z in heights] for p in range(1, 11)])
-    np.testing.assert_array_equal(volume.data, expected)
+    ordered = [[by_key[p, z] for z in heights] for p in range(1, 11)]
+    np.testing.assert_array_equal(volume.data, [[ds.pixel_array for ds in phase] for phase in ordered])
+    # This scan's phases are alike, pixel for pixel: only the UIDs show that each is in its place.
+    uids = [[ds.SOPInstanceUID for ds in phase] for phase in ordered]
+    assert [[ref.sop_instance_uid for ref in phase] for phase in volume.frames] == uids
     np.testing.assert_allclose(volume.times.start_s, np.arange(10.0), atol=1e-6)  # TR 1000 ms
     np.testing.assert_allclose(volume.geometry.to_patient([0, 0, 0])[2], heights[0], atol=1e-3)
     assert volume.geometry.spacing == pytest.approx((3.0, 3.75, 3.75))

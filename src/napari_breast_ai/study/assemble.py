@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -102,7 +103,9 @@ def _value_type(frames: Sequence[Frame]) -> np.dtype[np.generic]:
 def _read_all(data: NDArray[np.generic], files: Sequence[Sequence[_Place]], progress: Progress) -> None:
     """Fill `data` file by file on a few threads (decoders and the disk release the interpreter)."""
     progress(0, len(files), "Reading pixels")
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    # Filters of warnings are shared by all threads: set here once, not in each of them.
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore")  # pydicom's remarks on headers; values are checked by shape
         pending: list[Future[None]] = [pool.submit(_read_file, data, places) for places in files]
         try:
             for done, future in enumerate(as_completed(pending), start=1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,14 +23,12 @@ def stored_values(frames: Sequence[Frame]) -> list[NDArray[np.generic]]:
     if _is_direct(source.pixels):
         return [_direct(frame) for frame in frames]
     numbers = [frame.number or 0 for frame in frames]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if source.pixels.transfer_syntax == DeflatedExplicitVRLittleEndian:
-            dataset = dcmread(source.path)  # inflates; from here on the pixels are plain
-            dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-            planes = list(iter_pixels(dataset, indices=numbers, raw=True))
-        else:
-            planes = list(iter_pixels(source.path, indices=numbers, raw=True))
+    if source.pixels.transfer_syntax == DeflatedExplicitVRLittleEndian:
+        dataset = dcmread(source.path)  # inflates; from here on the pixels are plain
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        planes = iter_pixels(dataset, indices=numbers, raw=True)
+    else:
+        planes = iter_pixels(source.path, indices=numbers, raw=True)
     return [np.asarray(plane) for plane in planes]
 
 

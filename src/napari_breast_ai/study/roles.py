@@ -53,6 +53,24 @@ _DYNAMIC = re.compile(
     r"efgre3d|3dfgre|vibrant|fl3d|fl3_we|twist|thrive|(?<![a-z])dyn|(?<![a-z])dce|(?<![a-z])ph\d+/",
     re.IGNORECASE,
 )
+_NOT_WATER = frozenset(
+    {
+        "F",
+        "FAT",
+        "IP",
+        "IN_PHASE",
+        "OP",
+        "OPP_PHASE",
+        "OUT_PHASE",
+        "P",
+        "PHASE",
+        "R",
+        "REAL",
+        "I",
+        "IMAGINARY",
+    }
+)
+_FAT_IMAGE = re.compile(r"^fat:|_F$|(?<![a-z])(?:in|opp|out)[ _-]?phase", re.IGNORECASE)
 _T1, _T2 = _said(r"t1w?"), _said(r"t2w?|stir|tirm")
 
 
@@ -110,6 +128,9 @@ def _dynamic(first: Frame, phases: int) -> Role:
     if source.contrast_agent:
         reasons.append("a contrast agent is named")
         confidence += 0.15
+    if set(first.image_type) & _NOT_WATER or _FAT_IMAGE.search(source.description):
+        reasons.append("a Dixon or phase image other than water")
+        confidence -= 0.15
     if confidence < 0.4:
         reasons.append("nothing else says contrast-enhanced")
     return Role("dce", ", ".join(reasons), round(confidence, 2))

@@ -33,7 +33,8 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
     """
     single = isinstance(path, str | Path)
     given = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
-    files, unused = _files(given)
+    files, closed = _files(given)
+    unused = list(closed)
     frames: list[Frame] = []
     # pydicom warns of each oddity in a file through the warnings module; the audit says what matters.
     with warnings.catch_warnings():
@@ -45,11 +46,10 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
             except Exception as error:  # noqa: BLE001 - parsers raise anything; one file must not stop all
                 unused.append(Unused(file, unreadable(error)))
     progress(len(files), len(files), "Reading headers")
-    total = len(files) + len(unused) - sum(1 for u in unused if u.file in set(files))
     kept, copies = _without_copies(frames)
     unused.extend(copies)
     return StudyIndex(
-        files=total,
+        files=len(files) + len(closed),
         groups=group_frames(kept) if kept else (),
         unused=tuple(sorted(unused, key=lambda u: str(u.file))),
         root=given[0] if single and given else None,
