@@ -31,7 +31,9 @@ def phantom_factory() -> Callable[..., Any]:
     from napari_breast_ai.phantom import PhantomSpec, make_phantom
 
     @cache
-    def make(kind: str = "igm", seed: int = 0, shape: tuple[int, int, int] = (12, 96, 96), **more: Any) -> Any:
+    def make(
+        kind: str = "igm", seed: int = 0, shape: tuple[int, int, int] = (12, 96, 96), **more: Any
+    ) -> Any:
         return make_phantom(PhantomSpec(kind=kind, seed=seed, shape=shape, **more))
 
     return make

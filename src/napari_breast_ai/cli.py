@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled):
         print("\nnapari-breast-ai: stopped; nothing was written by the unfinished step.", file=sys.stderr)
         return 130
-    except Exception as error:  # noqa: BLE001 - the person gets a sentence, a developer the traceback
+    except Exception as error:
         if arguments.debug:
             raise
         print(
@@ -161,7 +161,9 @@ def _index(arguments: argparse.Namespace, progress: Progress) -> None:
         print(text, end="")
     else:
         _write(arguments.json, text)
-        print(f"Wrote {arguments.json}: {index.files} files, {len(index.groups)} groups, {len(index.unused)} unused.")
+        print(
+            f"Wrote {arguments.json}: {index.files} files, {len(index.groups)} groups, {len(index.unused)} unused."
+        )
 
 
 def _predict(arguments: argparse.Namespace, progress: Progress) -> None:
@@ -196,7 +198,9 @@ def _phantom(arguments: argparse.Namespace, progress: Progress) -> None:
     phantom = make_phantom(PhantomSpec(kind=arguments.kind, seed=arguments.seed, **more), progress)
     files = write_dicom(phantom, arguments.out, arguments.vendor)
     shape = " × ".join(str(n) for n in phantom.volume.data.shape)
-    print(f"Wrote {len(files)} files (phase × slice × row × column: {shape}) to {arguments.out}. Synthetic data.")
+    print(
+        f"Wrote {len(files)} files (phase × slice × row × column: {shape}) to {arguments.out}. Synthetic data."
+    )
     if arguments.truth:
         from dataclasses import asdict
 
@@ -212,7 +216,8 @@ def _models(arguments: argparse.Namespace, progress: Progress) -> None:
     bundles = list_bundles()
     print("Bundles (predict --model NAME, or a bundle's folder):")
     for bundle in bundles:
-        print(f"  {bundle.name}: {bundle.summary}")
+        made = bundle.problem or f"{bundle.spec.recipe if bundle.spec else '?'}, {bundle.origin}"
+        print(f"  {bundle.name}: {made}")
     if not bundles:
         print("  none")
     print("Recipes:")
@@ -224,17 +229,18 @@ def _say_index(index: StudyIndex) -> None:
     """The audit for people: groups, their phases, and what was not used."""
     for group in index.groups:
         times = [phase.time_s for phase in group.phases]
-        print(f"{group.role}: {group.description or '(no description)'}")
-        print(f"  {len(group.phases)} phase(s) × {group.n_slices} slice(s), {group.files} file(s); {group.reason}")
+        print(f"{group.role}: {group.description or '(no description)'} ({group.judged.reason})")
+        print(f"  {group.n_phases} phase(s) × {group.n_slices} slice(s) in {len(group.paths)} file(s)")
         if len(times) > 1:
             listed = ", ".join("?" if t is None else f"{t:.1f}" for t in times)
             print(f"  phase times (s): {listed}; from {group.phases[-1].time_source}")
         for warning in group.warnings:
             print(f"  Note: {warning}")
-    for unused in index.unused[:20]:
+    shown = 20
+    for unused in index.unused[:shown]:
         print(f"unused: {unused.file}: {unused.reason}")
-    if len(index.unused) > 20:
-        print(f"unused: {len(index.unused) - 20} more; --json lists them all")
+    if len(index.unused) > shown:
+        print(f"unused: {len(index.unused) - shown} more; --json lists them all")
     print(f"{index.files} files: {index.files - len(index.unused)} in groups, {len(index.unused)} unused.")
 
 
@@ -330,7 +336,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace, Progress], None], text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, command: Callable[[argparse.Namespace, Progress], None], text: str
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         sub.add_argument("--quiet", action="store_true", help="show no progress")
@@ -353,25 +361,35 @@ def _parser() -> argparse.ArgumentParser:
     view.add_argument("path", type=Path, help="a folder of DICOM")
     view.add_argument("--model", help="a bundle to have ready: its name or folder")
     view.add_argument("--screenshot", type=Path, metavar="PNG", help="take a picture of the window")
-    view.add_argument("--no-wait", action="store_true", help="close the window once it is open (and its picture taken)")
+    view.add_argument(
+        "--no-wait", action="store_true", help="close the window once it is open (and its picture taken)"
+    )
 
     index = add("index", _index, "say where every file of a folder belongs, or why it is unused")
     index.add_argument("path", type=Path)
-    index.add_argument("--json", type=Path, metavar="FILE", help="write the audit as JSON; - for standard output")
+    index.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the audit as JSON; - for standard output"
+    )
 
     predict = add("predict", _predict, "score and explain a study without a window")
     predict.add_argument("path", type=Path)
     predict.add_argument("--model", required=True, help="a bundle's name (see `models`) or folder")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR")
-    predict.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the case: a journal or a JSON list")
+    predict.add_argument(
+        "--boxes", type=Path, metavar="FILE", help="boxes of the case: a journal or a JSON list"
+    )
     predict.add_argument("--slices", type=_slices, metavar="LIST", help="such as 3,5,10-12; default: all")
     predict.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the best that is present")
-    predict.add_argument("--top", type=int, default=3, metavar="N", help="overlays of the N top slices (default 3)")
+    predict.add_argument(
+        "--top", type=int, default=3, metavar="N", help="overlays of the N top slices (default 3)"
+    )
 
     phantom = add("phantom", _phantom, "write a synthetic breast study as DICOM")
     phantom.add_argument("out", type=Path)
     add_phantom_options(phantom, None)
-    phantom.add_argument("--size", type=_size, metavar="ZxYxX", help="slices × rows × columns (default 48x256x256)")
+    phantom.add_argument(
+        "--size", type=_size, metavar="ZxYxX", help="slices × rows × columns (default 48x256x256)"
+    )
     phantom.add_argument("--truth", type=Path, metavar="FILE", help="write the true boxes as JSON")
 
     add("models", _models, "list the models and recipes")

@@ -4,12 +4,23 @@ import sys
 import numpy as np
 import pytest
 
-from napari_breast_ai.core import Box, CaseScores, DceVolume, Geometry, Identity, ModelRef, PhaseTimes, Prediction
+from napari_breast_ai.core import (
+    Box,
+    CaseScores,
+    DceVolume,
+    Geometry,
+    Identity,
+    ModelRef,
+    PhaseTimes,
+    Prediction,
+)
 
 
 def volume(data, times=(0.0, 60.0), pre=0):
     geometry = Geometry(data.shape[1:], (1.0, 1.0, 1.0), np.eye(4))
-    return DceVolume(data, geometry, PhaseTimes(times, ("test",) * len(times)), Identity("1.2"), pre_contrast=pre)
+    return DceVolume(
+        data, geometry, PhaseTimes(times, ("test",) * len(times)), Identity("1.2"), pre_contrast=pre
+    )
 
 
 def test_phase_times_are_checked_and_searched():
@@ -36,7 +47,12 @@ def test_a_volume_that_does_not_fit_together_is_refused():
     with pytest.raises(ValueError, match="pre-contrast"):
         volume(data, pre=2)
     with pytest.raises(ValueError, match="shape"):
-        DceVolume(data, Geometry((3, 4, 6), (1.0, 1.0, 1.0), np.eye(4)), PhaseTimes((0.0, 1.0), ("x", "x")), Identity(""))
+        DceVolume(
+            data,
+            Geometry((3, 4, 6), (1.0, 1.0, 1.0), np.eye(4)),
+            PhaseTimes((0.0, 1.0), ("x", "x")),
+            Identity(""),
+        )
 
 
 def test_a_box_says_what_is_wrong_with_it():

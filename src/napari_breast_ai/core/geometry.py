@@ -90,11 +90,6 @@ class Geometry:
         if self.shape != other.shape:
             return False
         corners = np.array(
-            [
-                [z, y, x]
-                for z in (0, self.shape[0])
-                for y in (0, self.shape[1])
-                for x in (0, self.shape[2])
-            ]
+            [[z, y, x] for z in (0, self.shape[0]) for y in (0, self.shape[1]) for x in (0, self.shape[2])]
         )
         return bool(np.abs(self.to_patient(corners) - other.to_patient(corners)).max() <= tolerance_mm)

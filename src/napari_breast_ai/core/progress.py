@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Cancelled(Exception):  # noqa: N818 - it is a person's wish, not an error
+class Cancelled(Exception):
     """Raised out of a progress call by a caller who wants the work to stop; the work lets it pass."""
 
 

@@ -105,4 +105,6 @@ class DceVolume:
 
     def subtraction(self, phase: int) -> NDArray[np.float32]:
         """Phase minus pre-contrast, shape (slices, rows, columns), float32, in the scanner's units."""
-        return self.data[phase].astype(np.float32) - self.data[self.pre_contrast].astype(np.float32)
+        difference: NDArray[np.float32] = self.data[phase].astype(np.float32)
+        difference -= self.data[self.pre_contrast]
+        return difference
