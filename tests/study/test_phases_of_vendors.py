@@ -408,9 +408,10 @@ class TestApart:
         np.testing.assert_array_equal(read_study(study.folder).data, study.data)
 
 
-def test_names_and_order_of_files_mean_nothing(study: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("same", [{}, {"InstanceNumber": 1, "SOPInstanceUID": "1.2.3.99"}])
+def test_names_and_order_of_files_mean_nothing(study: Any, tmp_path: Path, same: dict[str, Any]) -> None:
     """The same files under other names, in other folders, give an equal index and volume."""
-    paths = study.write(lambda p, z: {"TemporalPositionIdentifier": p + 1, "AcquisitionTime": at(p)})
+    paths = study.write(lambda p, z: {"TemporalPositionIdentifier": p + 1, "AcquisitionTime": at(p)} | same)
     paths += study.write(
         lambda p, z: {"SeriesInstanceUID": "1.8", "SeriesDescription": "SUB", "AcquisitionTime": at(p)},
         subfolder="sub",

@@ -109,7 +109,7 @@ class Frame:
     variant: tuple[str, ...]
 
     @property
-    def order(self) -> tuple[str, int, str, int, str, int]:
+    def order(self) -> tuple[object, ...]:
         """A key that sorts frames the same way whatever their files are called."""
         source = self.source
         return (
@@ -119,4 +119,9 @@ class Frame:
             -1 if self.instance_number is None else self.instance_number,
             source.sop_instance_uid,
             -1 if self.number is None else self.number,
+            # Enough where the UIDs are doubtful: some de-identification gives all images the same.
+            -1 if self.temporal_position is None else self.temporal_position,
+            self.acquisition_s or 0.0,
+            self.trigger_s or 0.0,
+            self.position or (),
         )
