@@ -96,13 +96,12 @@ class BoxesLayer:
         if session.volume is None or session.journal is None:
             return
         volume = session.volume
-        labels = pd.CategoricalDtype(self._labels())
         layer = Shapes(
             ndim=3,
             **look.shared_settings(volume),
             name="Boxes",
             # Typed although empty: napari cannot guess the kind of a column without rows.
-            features=pd.DataFrame({"label": pd.Series([], dtype=labels), "id": pd.Series([], dtype=object)}),
+            features=pd.DataFrame({name: pd.Series([], dtype=object) for name in ("label", "id")}),
             edge_color="label",
             face_color="transparent",
             edge_width=look.edge_width(volume),
@@ -147,7 +146,7 @@ class BoxesLayer:
         layer, journal = self._layer, self._session.journal
         if layer is None or journal is None:
             return
-        self._ensure_class(label)
+        self._color_classes()
         layer.feature_defaults["label"] = label
         # A value to start from that no box has: a drawn shape without an id of its own is a new box.
         layer.feature_defaults["id"] = ""
@@ -155,17 +154,6 @@ class BoxesLayer:
         for box_id in [str(layer.features["id"].iloc[i]) for i in sorted(layer.selected_data)]:
             if any(box.id == box_id and box.label != label for box in journal.boxes):
                 self._try("relabel", box_id, label)
-
-    def _ensure_class(self, label: str) -> None:
-        """Let the layer's column of classes know a class of the project's own."""
-        assert self._layer is not None
-        column = self._layer.features["label"]
-        if label not in column.cat.categories:
-            features = self._layer.features.copy()
-            features["label"] = column.cat.add_categories([label])
-            with self._silence():
-                self._layer.features = features
-                self._color_classes()
 
     # --------------------------------------------------- from hand to journal
 
@@ -267,8 +255,7 @@ class BoxesLayer:
         if not same:
             self._rebuild()
         elif [str(value) for value in layer.features["label"]] != [box.label for box in journal.boxes]:
-            for label in dict.fromkeys(box.label for box in journal.boxes):
-                self._ensure_class(label)
+            self._color_classes()
             with self._silence():
                 features = layer.features.copy()
                 for row, box in enumerate(journal.boxes):
@@ -282,8 +269,7 @@ class BoxesLayer:
         layer, journal = self._layer, self._session.journal
         if layer is None or journal is None:
             return
-        for label in dict.fromkeys(box.label for box in journal.boxes):
-            self._ensure_class(label)
+        self._color_classes()
         with self._silence():
             layer.selected_data = set()
             if len(layer.data):
@@ -292,10 +278,8 @@ class BoxesLayer:
             if boxes:
                 layer.add_rectangles([look.rectangle(box) for box in boxes], edge_width=self._edge_width())
                 features = layer.features.copy()
-                features["label"] = pd.Categorical(
-                    [box.label for box in boxes], categories=features["label"].cat.categories
-                )
-                features["id"] = [box.id for box in boxes]
+                features["label"] = pd.Series([box.label for box in boxes], dtype=object)
+                features["id"] = pd.Series([box.id for box in boxes], dtype=object)
                 layer.features = features
                 layer.refresh_colors()
                 layer.refresh_text()

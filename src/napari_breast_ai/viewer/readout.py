@@ -20,7 +20,7 @@ class Readout:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._overlay = TextOverlay(
-            position="top_left", font_size=10, visible=False, box_color=(0.0, 0.0, 0.0, 0.45)
+            position="top_left", font_size=10, visible=False, color="white", box_color=(0.0, 0.0, 0.0, 0.45)
         )
         session.viewer.canvas.overlays[NAME] = self._overlay
         for signal in (session.position_changed, session.study_changed, session.prediction_changed):
@@ -51,7 +51,7 @@ def describe(session: Session) -> list[str]:
     z, phase = session.slice_index, session.phase_index
     time = volume.times.start_s[phase]
     when = "pre-contrast" if phase == volume.pre_contrast else f"{time:.0f} s"
-    lines = [f"Slice {z} of 0–{volume.n_slices - 1}   Phase {phase} of 0–{volume.n_phases - 1} ({when})"]
+    lines = [f"Slice {_of(z, volume.n_slices)}   Phase {_of(phase, volume.n_phases)}, {when}"]
     if prediction is not None:
         if z in prediction.slices:
             at = prediction.slices.index(z)
@@ -64,3 +64,7 @@ def describe(session: Session) -> list[str]:
         lines.append("Synthetic data")
     lines.append(RESEARCH_USE)
     return lines
+
+
+def _of(index: int, count: int) -> str:
+    return f"{index} of 0–{count - 1}" if count > 1 else f"{index}"

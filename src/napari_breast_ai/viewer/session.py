@@ -7,6 +7,7 @@ Widgets show a session and call it; they hold no state of their own. There is on
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -159,6 +160,8 @@ class Session:
             return
         # One study at a time: two on top of each other would show one's heat maps on the other's anatomy.
         self.close_study()
+        # napari numbered it apart from the one that has just gone.
+        layer.name = re.sub(r" \[\d+\]$", "", layer.name)
         self.volume, self.source, self._dynamic = volume, found.get("source"), layer
         self._open_journal()
         self._start_view(volume)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from ..palette import label_color
 from .theme import theme_color, wide
 
-ROW, GAP, MARGIN = 20, 4, 4
+ROW, GAP, MARGIN = 18, 3, 4
 
 
 class ProbabilityBars(QWidget):

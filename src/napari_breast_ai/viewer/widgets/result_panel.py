@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QWidget
 
 from ..shortcuts import tooltip
 from .probability_bars import ProbabilityBars
-from .section import Links, Section, button, row, sentence
+from .section import Links, Section, button, sentence
 from .slice_strip import SliceStrip
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ class ResultPanel(Section):
     """Case bars with the rule they come from, the strip along the slices, and the warnings."""
 
     def __init__(self, session: Session, links: Links, parent: QWidget | None = None) -> None:
-        super().__init__("Result", parent)
+        top = button("Top slice", tooltip("top slice"), lambda: session.go_to(session.top_slice()))
+        super().__init__("Result", parent, beside=top)
+        self.top_button = top
         self._session = session
         self.empty = sentence()
         self.bars = ProbabilityBars(session.viewer)
@@ -28,19 +30,10 @@ class ResultPanel(Section):
         self.strip = SliceStrip(session.viewer)
         self.strip.setAccessibleName("Probabilities along the slices")
         self.strip.clicked.connect(lambda index: session.go_to(index))
-        self.where = sentence()
-        self.top_button = button(
-            "Top slice", tooltip("top slice"), lambda: session.go_to(session.top_slice())
-        )
         self.warnings = sentence()
         self.warnings.setStyleSheet("color: #f0c34e;")
         for widget in (self.empty, self.bars, self.rule, self.strip):
             self.body.addWidget(widget)
-        self._line = QWidget()
-        line = row(self.where, self.top_button, stretch=0)
-        line.setContentsMargins(0, 0, 0, 0)
-        self._line.setLayout(line)
-        self.body.addWidget(self._line)
         self.body.addWidget(self.warnings)
         links.connect(session.prediction_changed, self.refresh)
         links.connect(session.study_changed, self.refresh)
@@ -52,8 +45,9 @@ class ResultPanel(Section):
         """Show the prediction, or say how to get one."""
         volume, prediction = self._session.volume, self._session.prediction
         there = prediction is not None and volume is not None
-        for widget in (self.bars, self.rule, self._line, self.warnings):
+        for widget in (self.bars, self.rule, self.warnings):
             widget.setVisible(there)
+        self.top_button.setEnabled(there)
         self.strip.setVisible(volume is not None)
         self.empty.setVisible(not there)
         if volume is None:
@@ -79,5 +73,3 @@ class ResultPanel(Section):
 
     def _show_position(self) -> None:
         self.strip.set_current(self._session.slice_index)
-        if self._session.volume is not None:
-            self.where.setText(self.strip.describe(self._session.slice_index))

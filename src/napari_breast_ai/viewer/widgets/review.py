@@ -43,7 +43,7 @@ class ReviewDock(QWidget):
         column = QWidget()
         inner = QVBoxLayout(column)
         inner.setContentsMargins(8, 4, 8, 4)
-        inner.setSpacing(10)
+        inner.setSpacing(7)
         for part in (self.study, self.message, self.boxes, self.model, self.result, self.overlay):
             inner.addWidget(part)
         inner.addStretch(1)

@@ -32,16 +32,19 @@ class Section(QWidget):
     """A heading over a column of widgets.
 
     Attributes:
-        body: the layout to add to.
+        body: the layout to add to. A widget `beside` stands at the right end of the heading.
     """
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str, parent: QWidget | None = None, beside: QWidget | None = None) -> None:
         super().__init__(parent)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(4)
         heading = QLabel(f"<b>{title}</b>")
-        outer.addWidget(heading)
+        if beside is None:
+            outer.addWidget(heading)
+        else:
+            outer.addLayout(row(heading, beside, stretch=0))
         line = QFrame()
         line.setFixedHeight(1)
         line.setStyleSheet("background-color: rgba(128, 128, 128, 90);")

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 from ..palette import label_color
 from .theme import theme_color, wide
 
-ROW, GAP, BOXES, AXIS = 30, 4, 14, 16
+ROW, GAP, BOXES, AXIS = 24, 3, 14, 16
 MARGIN = 4
 
 
