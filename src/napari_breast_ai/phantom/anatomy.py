@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,7 +197,7 @@ def _ellipsoid(
     z: F32, y: F32, x: F32, centre: tuple[float, ...], half: tuple[float, ...], turn: float
 ) -> F32:
     """Distance inside an ellipsoid, roughly, in mm; turned by `turn` degrees in the slice."""
-    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
     dz, dy, dx = z - centre[0], y - centre[1], x - centre[2]
     u, v = c * dx + s * dy, c * dy - s * dx
     r = np.sqrt((dz / half[0]) ** 2 + (v / half[1]) ** 2 + (u / half[2]) ** 2)
@@ -226,14 +227,14 @@ def _paint_inside(scene: Scene, box: PaintBox, near: NDArray[np.intp], inner: F3
     waist = 12 + 22 * smoothstep(y, 25, 80) + 4 * rough
     mid = edge(waist - np.abs(x - 4), h) * edge(back - 40 - y, 4.0)
     box.paint(where, (mid * (inner > 11)).astype(np.float32), t.FAT)
-    shift = rng.normal(0, 4, 3)
+    shift = [float(v) for v in rng.normal(0, 4, 3)]
     heart_c = (-22 + shift[0], 74 + shift[1], 24 + shift[2])
     turn = rng.uniform(20, 40)
     heart = _ellipsoid(z, y, x, heart_c, (58, 44, 62), -turn) + 1.5 * rough
     box.paint(where, edge(heart + 4, h) * (inner > 9), t.FAT)
     # It beats while it is imaged: soft edges, streaks.
-    streaks = tex.at(rng, (26.0, 5.0, 22.0), z, y, x)
-    beat = 1 + 0.10 * fine + 0.12 * streaks
+    streaks = tex.at(rng, (26.0, 4.0, 34.0), z, y, x)
+    beat = 1 + 0.09 * fine + 0.08 * streaks + 0.10 * rough
     muscle_kt = t.HEART.ktrans * np.exp(0.25 * fine)
     box.paint(where, edge(heart, 3.5) * (inner > 9), t.HEART, ktrans=muscle_kt, water=t.HEART.water * beat)
     left = _ellipsoid(z, y, x, (heart_c[0], heart_c[1] + 6, heart_c[2] + 20), (42, 20, 31), -turn)
@@ -263,8 +264,8 @@ def _paint_inside(scene: Scene, box: PaintBox, near: NDArray[np.intp], inner: F3
     box.paint(where, vertebra, t.BONE, water=0.35)
     canal = edge(8 - np.hypot(x, y - back + 36), h)
     box.paint(where, canal, t.ABSCESS)
-    aorta = edge(11 - np.hypot(x - 22, y - back + 76), h)
-    box.paint(where, aorta, t.BLOOD)
+    aorta = edge(10.5 - np.hypot(x - 22, y - back + 76) + 0.8 * rough, 2.5)
+    box.paint(where, aorta, t.BLOOD, water=t.BLOOD.water * beat)
 
 
 def _paint_trunk_vessels(scene: Scene, box: PaintBox, near: NDArray[np.intp]) -> None:

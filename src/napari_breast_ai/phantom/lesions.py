@@ -157,7 +157,7 @@ def _pattern(
         field = 0.60 + 0.26 * coarse + 0.16 * clump + 0.10 * fine
         dead = smoothstep(-(coarse + 0.5 * clump), 1.5, 1.9) * 0.7
         return np.clip(field, 0.08, 1.0).astype(np.float32), dead, nothing
-    between = np.clip(0.52 + 0.17 * coarse + 0.15 * clump + 0.08 * fine, 0.10, 0.9).astype(np.float32)
+    between = np.clip(0.45 + 0.17 * coarse + 0.15 * clump + 0.08 * fine, 0.10, 0.9).astype(np.float32)
     shells, dark = nothing.copy(), nothing.copy()
     core = np.flatnonzero(inside > 1.5)
     if not core.size:
@@ -165,7 +165,7 @@ def _pattern(
     picks = rng.random(6 * traits.rings)
     radii = rng.uniform(1.6, 5.0, 6 * traits.rings)
     walls = rng.uniform(1.3, 2.1, 6 * traits.rings)
-    strength = rng.uniform(0.65, 1.0, 6 * traits.rings)
+    strength = rng.uniform(0.75, 1.0, 6 * traits.rings)
     dent = 0.9 * tex.at(rng, 9.0, z, y, x) + 0.45 * tex.at(rng, 4.5, z, y, x)
     uneven = np.clip(0.85 + 0.25 * tex.at(rng, 6.0, z, y, x), 0.25, 1.0)
     squeeze = rng.uniform(0.75, 1.3, (6 * traits.rings, 3))

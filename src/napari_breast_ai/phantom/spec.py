@@ -40,7 +40,7 @@ class PhantomSpec:
             own class's distribution (these already overlap, as published frequencies do); otherwise each
             trait is drawn, independently of the others, from the *other* class with probability overlap / 2.
             A perfect reader of all traits, kinetics included, reaches an AUC of 0.98 at 0, 0.92 at 0.25,
-            0.81 at 0.5 and 0.5 at 1.
+            0.82 at 0.5 and 0.5 at 1.
         field_t: field strength in tesla, 1.5 or 3.0.
         fov_mm: length of the image's longer side.
         slice_mm: distance of neighbouring slices; None spreads the slices over 144 mm, at most 6 mm apart.

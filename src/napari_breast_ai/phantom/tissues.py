@@ -95,6 +95,11 @@ class PaintBox:
         water: Floats | float | None = None,
     ) -> None:
         """Cover the voxels `where` by fractions (0 to 1) with a tissue, its kinetics given or its own."""
+        if not isinstance(where, slice):
+            # Most layers cover little of the region that they are offered.
+            some = np.flatnonzero(cover > 1e-3)
+            where, cover = where[some], cover[some]
+            ktrans, ve, water = (v[some] if isinstance(v, np.ndarray) else v for v in (ktrans, ve, water))
         layer = (
             (self.water, tissue.water if water is None else water),
             (self.fat, tissue.fat),

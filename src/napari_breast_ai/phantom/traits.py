@@ -102,12 +102,12 @@ PROFILES: dict[str, ClassProfile] = {
     "igm": ClassProfile(
         {"focal": 0.08, "linear": 0.05, "segmental": 0.27, "regional": 0.60},
         {"heterogeneous": 0.27, "clumped": 0.08, "clustered ring": 0.65},
-        (44.0, 0.22), (0.78, 0.18), (0.26, 0.30), (0.36, 0.55), 0.50,
+        (44.0, 0.22), (0.78, 0.18), (0.22, 0.34), (0.28, 0.70), 0.50,
     ),
     "nme": ClassProfile(
         {"focal": 0.08, "linear": 0.18, "segmental": 0.52, "regional": 0.22},
         {"heterogeneous": 0.27, "clumped": 0.47, "clustered ring": 0.26},
-        (42.0, 0.25), (0.55, 0.22), (0.34, 0.32), (0.85, 0.55), 0.18,
+        (42.0, 0.25), (0.55, 0.22), (0.31, 0.36), (0.98, 0.70), 0.18,
     ),
 }  # fmt: skip
 
@@ -182,7 +182,9 @@ def lesion_traits(spec: PhantomSpec) -> LesionTraits | None:
     extent = lognormal(*profile().extent_mm, 20, 65)
     width = lognormal(*profile().width, 0.35, 1.0)
     ktrans = lognormal(*profile().ktrans, 0.10, 0.8)
-    kep = lognormal(*profile().kep, 0.12, 2.5)
+    kep = lognormal(*profile().kep, 0.08, 3.0)
+    # The space that takes up the agent is less than the whole, so what comes in fast cannot stay for ever.
+    kep = max(kep, ktrans / 0.85)
     skin = rng.uniform(1.5, 4.5) if rng.random() < profile().skin else 0.0
     if distribution == "focal":
         extent, width = min(extent, 26.0), max(width, 0.7)
