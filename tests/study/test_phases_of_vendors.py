@@ -301,6 +301,15 @@ class TestBroken:
         accounted(index, study.folder)
         np.testing.assert_array_equal(assemble(index.dce()).data, study.data[[0, 2, 3]])
 
+    def test_missing_slice_where_times_differ_within_a_phase(self, study: Any) -> None:
+        study.write(
+            lambda p, z: {"AcquisitionTime": clock(START + STEP * p + 0.4 * z)},
+            skip=lambda p, z: (p, z) == (1, 1),
+        )
+        index = scan(study.folder)
+        accounted(index, study.folder)
+        np.testing.assert_array_equal(assemble(index.dce()).data, study.data[[0, 2, 3]])
+
     def test_doubled_slice(self, study: Any, mr_image: Any, save_dicom: Any) -> None:
         study.write(self.says)
         extra = mr_image(study.data[1, 2], 2, InstanceNumber=900, **self.says(1, 2))
@@ -377,6 +386,16 @@ class TestApart:
         index = scan(study.folder)
         accounted(index, study.folder)
         assert [(g.role, g.n_phases, g.n_slices) for g in index.groups] == [("dce", 4, 5)] * 2
+
+    def test_two_runs_of_one_protocol(self, study: Any) -> None:
+        """Two dynamic series are two groups, however alike."""
+        study.write(lambda p, z: {"AcquisitionTime": at(p)}, subfolder="first")
+        study.write(
+            lambda p, z: {"AcquisitionTime": at(p + 10), "SeriesInstanceUID": "1.5"}, subfolder="second"
+        )
+        index = scan(study.folder)
+        accounted(index, study.folder)
+        assert [(g.role, g.n_phases) for g in index.groups] == [("dce", 4)] * 2
 
     def test_t2_and_t1_beside_the_dynamic(self, study: Any, mr_image: Any, save_dicom: Any) -> None:
         study.write(lambda p, z: {"AcquisitionTime": at(p)})
