@@ -356,6 +356,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--model", default=DEMO_MODEL, help="a bundle's name or folder")
     demo.add_argument("--no-wait", action="store_true", help="close the window after its picture is taken")
     add_phantom_options(demo, "nme")
+    demo.set_defaults(seed=6)
 
     view = add("view", _view, "open a study in napari")
     view.add_argument("path", type=Path, help="a folder of DICOM")
