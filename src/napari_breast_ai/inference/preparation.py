@@ -87,7 +87,7 @@ def plan_images(volume: DceVolume, spec: PreparationSpec) -> ImagePlan:
     what = f"post-contrast phase {number} of {volume.n_phases - 1 - volume.pre_contrast}"
     what += f" (phase {phase}, {volume.times.start_s[phase]:.0f} s after the start)"
     if subtracted:
-        what += f" minus the pre-contrast phase {volume.pre_contrast}"
+        what += f" minus the pre-contrast phase {volume.pre_contrast}, negative values black"
     height, width = spec.size
     return ImagePlan(
         spec,
@@ -176,7 +176,8 @@ def _window(
     """Lower and upper value of the window, and whether the image is constant.
 
     Air is left out: how much of it lies around the breasts says nothing about the tissue, and differs from
-    scanner to scanner. A subtraction's air is told from the phase itself, since its own is noise around zero.
+    scanner to scanner. A subtraction's air is told from the phase itself, since its own is noise around zero;
+    its window begins at 0 or above.
     """
     signal = _sample(volume.data[phase])
     values = signal - _sample(volume.data[volume.pre_contrast]) if subtracted else signal
@@ -188,6 +189,9 @@ def _window(
         if np.count_nonzero(body) >= max(100, 0.01 * values.size):
             values = values[body]
         low, high = (float(value) for value in np.percentile(values, percentiles))
+        if subtracted:
+            # Scanners store subtractions without negative values: what falls is motion or noise, not uptake.
+            low = max(low, 0.0)
         if high > low:
             return low, high, False
     else:

@@ -72,9 +72,9 @@ class PreparationSpec:
         source: which image.
         size: (height, width) that the backbone sees, pixels.
         window: lower and upper percentile of the body's voxels that become black and white.
-        mode: how grey values 0..1 become the backbone's input. It belongs to the weights and travels with
-            them. "caffe": BGR, 0..255 minus (104, 117, 123); "torchvision": RGB, ImageNet mean and standard
-            deviation;
+            A subtraction is black from 0 down, as on the scanner.
+        mode: how grey values 0..1 become the backbone's input; it belongs to the weights, travels with them.
+            "caffe": BGR, 0..255 minus (104, 117, 123). "torchvision": RGB, ImageNet mean and deviation.
             "plain": 0..1 as they are.
     """
 
