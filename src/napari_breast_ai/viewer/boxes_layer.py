@@ -20,7 +20,7 @@ from psygnal import Signal
 from ..core import BOX_LABELS, Box, BreastAIError, FrameRef
 from . import layers as look
 from .palette import label_color, rgba
-from .shortcuts import bind_layer, tooltip
+from .shortcuts import tooltip
 
 if TYPE_CHECKING:
     from .session import Session
@@ -121,7 +121,6 @@ class BoxesLayer:
         session.viewer.add_layer(layer)
         if active is not None:
             session.viewer.layers.selection.active = active
-        bind_layer(session, layer)
         layer.editable = not session.journal.read_only
         layer.events.data.connect(self._on_data)
         layer.events.features.connect(self._on_features)

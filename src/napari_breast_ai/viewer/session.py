@@ -24,7 +24,7 @@ from . import notices
 from .boxes_layer import BoxesLayer
 from .heat import HeatMaps
 from .readout import Readout
-from .shortcuts import bind_viewer
+from .shortcuts import bind_layer, bind_viewer
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -153,7 +153,10 @@ class Session:
         """Take a study over whose layer has come, from whatever door."""
         found = look.info(layer)
         volume = found.get("volume")
-        if volume is None or volume is self.volume:
+        if volume is None:
+            return
+        bind_layer(self, layer)
+        if volume is self.volume:
             self._arrange()
             return
         if found.get("role") != look.DYNAMIC:
