@@ -19,29 +19,36 @@ from .. import phantom as phantom_room
 from ..core import Box, DceVolume, Progress, silent
 from ..inference import grey_slices, plan_images
 from ..models import PreparationSpec
-from ..phantom import KINDS, PhantomSpec, make_phantom
+from ..phantom import Kind, PhantomSpec, make_phantom
 from .errors import TrainingError
 from .examples import Examples, join
 
 FIRST_SEED = 100_000
 """Seeds of phantoms for training begin here, far from those that people try by hand."""
 
+# Slices without a lesion come from all patients, so that lesions may outnumber normal cases.
+_TURNS: tuple[Kind, ...] = ("igm", "nme", "igm", "nme", "normal")
+
 
 @dataclass(frozen=True)
 class CohortSpec:
-    """Which phantoms. Every patient is another woman (another phantom seed), kinds in turn.
+    """Which phantoms. Every patient is another woman (another phantom seed); one in five has no lesion.
 
     Attributes:
         patients: how many.
         seed: another seed gives other women, without overlap.
-        shape: (slices, rows, columns) of each phantom.
+        matrix: (rows, columns) of each phantom.
+        slice_mm: smallest and largest distance between slices; each patient's is drawn between them.
+        extent_mm: of each phantom from the first to the last slice.
         interval_s: shortest and longest time between phases; each patient's is drawn between them, so that a
             model does not rely on one timing.
     """
 
-    patients: int = 180
+    patients: int = 240
     seed: int = 0
-    shape: tuple[int, int, int] = (32, 256, 256)
+    matrix: tuple[int, int] = (256, 256)
+    slice_mm: tuple[float, float] = (3.0, 6.0)
+    extent_mm: float = 120.0
     interval_s: tuple[float, float] = (50.0, 75.0)
 
     def problems(self) -> list[str]:
@@ -53,6 +60,8 @@ class CohortSpec:
             found.append("The seed must not be negative.")
         if not 0 < self.interval_s[0] <= self.interval_s[1]:
             found.append("The times between phases must be positive, the shortest first.")
+        if not 0 < self.slice_mm[0] <= self.slice_mm[1] <= self.extent_mm:
+            found.append("The distances between slices must be positive, the smallest first.")
         return found or self.phantom(0, 120.0).problems()
 
     def phantom(self, patient: int, until_s: float) -> PhantomSpec:
@@ -60,13 +69,16 @@ class CohortSpec:
         `until_s`.
         """
         seed = FIRST_SEED * (self.seed + 1) + patient
-        interval = round(float(np.random.default_rng(seed).uniform(*self.interval_s)), 1)
+        rng = np.random.default_rng(seed)
+        interval = round(float(rng.uniform(*self.interval_s)), 1)
+        slice_mm = round(float(rng.uniform(*self.slice_mm)), 2)
         return PhantomSpec(
-            kind=KINDS[patient % len(KINDS)],
+            kind=_TURNS[patient % len(_TURNS)],
             seed=seed,
-            shape=self.shape,
+            shape=(max(1, round(self.extent_mm / slice_mm)), *self.matrix),
             n_phases=1 + max(1, math.ceil(until_s / interval)),
             interval_s=interval,
+            slice_mm=slice_mm,
         )
 
 
@@ -153,7 +165,12 @@ def _run(jobs: list[Job], workers: int, progress: Progress) -> list[Examples]:
             progress(i + 1, len(jobs), "making phantoms")
     else:
         # Forking a process that has run torch's threads can hang; a fresh interpreter cannot.
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=torch.set_num_threads,
+            initargs=(1,),
+        )
         try:
             places = {pool.submit(_make_one, job): i for i, job in enumerate(jobs)}
             for n, future in enumerate(as_completed(places), 1):

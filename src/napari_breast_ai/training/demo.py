@@ -35,7 +35,7 @@ from .splits import Split, split_by_patient
 log = logging.getLogger(__name__)
 
 ATTENTION, NARROW = "demo-attention-squeezenet", "demo-squeezenet-narrow"
-SHARES = (0.6, 0.15, 0.25)
+SHARES = (0.66, 0.1, 0.24)
 ORIGIN = "trained from scratch on synthetic phantoms"
 
 
@@ -45,13 +45,13 @@ class DemoSpec:
 
     Attributes:
         patients: number of phantoms.
-        epochs: of the attention model; the narrow model's backbone gets a third.
+        epochs: of the attention model; the narrow model's backbone gets a quarter.
         seed: of the cohort, the split, the weights and the training.
         threads: of torch, and processes that make phantoms.
     """
 
-    patients: int = 180
-    epochs: int = 40
+    patients: int = 240
+    epochs: int = 24
     seed: int = 0
     threads: int = 2
 
@@ -79,7 +79,11 @@ def narrow_spec() -> ModelSpec:
 def attention_fit(spec: DemoSpec) -> FitSpec:
     """How the attention model is fitted."""
     return FitSpec(
-        epochs=spec.epochs, seed=spec.seed, weights=LossWeights(attention=2.0, attention_positive=3.0)
+        epochs=spec.epochs,
+        seed=spec.seed,
+        lr=7e-4,
+        lesion_share=0.75,
+        weights=LossWeights(attention=2.0, attention_positive=5.0),
     )
 
 
@@ -155,7 +159,7 @@ def _fit_narrow(
     task = replace(final, groups=attention.spec.groups, head=Head("linear"), pooling=PoolingSpec("average"))
     teacher = _fresh(task, spec.seed + 1)
     teacher.backbone.load_state_dict(attention.backbone.state_dict(), strict=False)
-    how = FitSpec(epochs=max(1, spec.epochs // 3), lr=3e-4, seed=spec.seed + 1)
+    how = FitSpec(epochs=max(1, spec.epochs // 4), lr=3e-4, lesion_share=0.75, seed=spec.seed + 1)
     history = fit(teacher, examples, split.train, _thinned(examples, split), how, progress)
     model = _fresh(final, spec.seed + 2)
     model.backbone.load_state_dict(teacher.backbone.state_dict())

@@ -138,7 +138,8 @@ def _detection(
     per_slice = scores.probabilities[LESION]
     truth = examples.case_diagnoses
     ill = {p for p, has in zip(examples.patients, has_lesion, strict=True) if has}
-    per_case = np.array([cases[p].probabilities[LESION] for p in truth], np.float64)
+    # No score means that no slice voted for a lesion.
+    per_case = np.array([cases[p].probabilities[LESION] or 0.0 for p in truth], np.float64)
     sick = np.array([p in ill for p in truth])
     found = _auc(f"{LESION}/per slice/AUC", per_slice, has_lesion, examples.patients)
     found |= _auc(f"{LESION}/per patient/AUC", per_case, sick)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ from .metrics import auc
 from .scoring import score_slices
 from .splits import check_no_leak
 from .targets import ReduceRule
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,8 @@ def fit(
         optimiser, lambda step: _rate(step, spec.warmup_epochs * steps, spec.epochs * steps)
     )
     checked = examples.subset(validation)
+    # On a CPU, convolutions with channels last are half as fast again.
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     epochs: list[Epoch] = []
     best: dict[str, torch.Tensor] = {}
     for number in range(1, spec.epochs + 1):
@@ -182,9 +187,11 @@ def fit(
         aucs = _validate(model, checked)
         score = float(np.mean(list(aucs.values()))) if aucs else -sum(sums.values())
         epochs.append(Epoch(number, dict(sums), aucs, score))
+        log.info("epoch %d: training %s; validation AUC %s", number, _short(sums), _short(aucs))
         if score >= max(epoch.score for epoch in epochs):
             best = copy.deepcopy(model.state_dict())
     model.load_state_dict(best)
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return History(tuple(epochs), max(epochs, key=lambda epoch: (epoch.score, epoch.number)).number)
 
 
@@ -201,7 +208,8 @@ def _step(
     # A box of which next to nothing is left in the picture says nothing about it.
     rows, columns = examples.image_shape
     boxes = [[b for b in per_slice if _visible(b, rows, columns)] for per_slice in boxes]
-    features = model.backbone(to_input(grey, model.spec.preparation))
+    images = to_input(grey, model.spec.preparation).contiguous(memory_format=torch.channels_last)
+    features = model.backbone(images)
     pooled = model.pooling(features)
     target = None
     if pooled.attention_logits is not None:
@@ -222,6 +230,10 @@ def _step(
     nn.utils.clip_grad_norm_(model.parameters(), spec.clip)
     optimiser.step()
     return parts
+
+
+def _short(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
 def _visible(box: Box, rows: int, columns: int) -> bool:

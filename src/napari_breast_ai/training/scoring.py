@@ -46,6 +46,7 @@ def score_slices(
             for start in range(0, len(examples), batch):
                 indices = range(start, min(start + batch, len(examples)))
                 images = to_input(examples.grey(indices), model.spec.preparation)
+                images = images.contiguous(memory_format=torch.channels_last)
                 pooled = model.pooling(model.backbone(images))
                 logits.append(model.head(pooled.vector))
                 if pooled.attention is not None:
