@@ -88,13 +88,19 @@ def attention_fit(spec: DemoSpec) -> FitSpec:
 
 
 def make_demo(
-    out: Path, spec: DemoSpec, *, cache: Path | None = None, progress: Progress = silent
+    out: Path,
+    spec: DemoSpec,
+    *,
+    cohort: CohortSpec | None = None,
+    cache: Path | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Evaluation]:
     """Train, judge and write both demo bundles.
 
     Args:
         out: folder in which the bundles' folders appear.
         spec: what from.
+        cohort: other phantoms than those of the spec's number and seed, for trying things out.
         cache: folder for prepared slices.
         progress: told after every phantom and every training step.
 
@@ -106,9 +112,12 @@ def make_demo(
         BundleError: when a bundle cannot be written.
     """
     model_spec = attention_spec()
-    cohort = CohortSpec(patients=spec.patients, seed=spec.seed)
     examples = make_cohort(
-        cohort, model_spec.preparation, workers=spec.threads, cache=cache, progress=progress
+        cohort or CohortSpec(patients=spec.patients, seed=spec.seed),
+        model_spec.preparation,
+        workers=spec.threads,
+        cache=cache,
+        progress=progress,
     )
     truth = examples.case_diagnoses
     split = split_by_patient(
