@@ -205,7 +205,7 @@ def test_images_without_a_place(study: Any) -> None:
     assert group.role == "other"
     with pytest.raises(StudyError, match="no regular stack"):
         assemble(group)
-    with pytest.raises(StudyError, match="dynamic series"):
+    with pytest.raises(StudyError, match=r"no regular stack .*do not say where .*dynamic series"):
         index.dce()
 
 
@@ -215,6 +215,38 @@ def test_patient_names_are_not_kept(study: Any) -> None:
     volume = assemble(index.dce())
     assert "Doe" not in repr(index) + repr(index.to_json()) + repr(volume) + repr(index.groups[0].frames)
     assert not volume.identity.synthetic
+
+
+@pytest.mark.parametrize("name", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+def test_places_beyond_all_measure_are_none(study: Any, name: str) -> None:
+    """Numbers that would overflow the geometry are missing numbers."""
+    wild = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+    study.write(lambda p, z: says(p, z) | ({name: [f"{z - 2}e307"] * wild[name]} if z != 2 else {}))
+    index = scan(study.folder)
+    assert index.files == 20 == sum(len(g.paths) for g in index.groups)
+    assert all(g.n_slices < 5 for g in index.groups if g.role == "dce")
+
+
+def test_a_link_to_a_folder_is_in_the_audit(study: Any, tmp_path: Path) -> None:
+    study.write(says)
+    try:
+        (study.folder / "loop").symlink_to(study.folder, target_is_directory=True)
+    except OSError:
+        pytest.skip("this user may not make links")
+    index = scan(study.folder)
+    assert index.files == 21
+    assert [(u.file.name, "not followed" in u.reason) for u in index.unused] == [("loop", True)]
+
+
+def test_a_name_that_the_system_refuses(tmp_path: Path) -> None:
+    with pytest.raises(StudyError):
+        scan(tmp_path / ("x" * 5000))
+
+
+def test_headers_do_not_steer_the_terminal(study: Any) -> None:
+    study.write(lambda p, z: says(p, z) | {"SeriesDescription": "Ax\x1b[2J\x07 VIBRANT\r\nx"})
+    (group,) = scan(study.folder).groups
+    assert group.description == "Ax [2J  VIBRANT  x"
 
 
 @pytest.mark.parametrize("where", ["PatientName", "SeriesDescription", "ImageComments"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_breast_ai.core import DceVolume, Geometry
-from napari_breast_ai.study import StudyIndex, assemble, read_study, scan
+from napari_breast_ai.study import StudyError, StudyIndex, assemble, read_study, scan
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -82,6 +82,14 @@ WAYS: dict[str, tuple[Says, str, str]] = {
         "AcquisitionTime",
         "AcquisitionTime",
     ),
+    "midnight within a phase, without a date": (
+        lambda p, z: {
+            "AcquisitionDate": None,
+            "AcquisitionTime": clock((86400 - 62 + STEP * p + 0.3 * z) % 86400),
+        },
+        "AcquisitionTime",
+        "AcquisitionTime",
+    ),
     "past midnight with a date": (
         lambda p, z: {
             "AcquisitionDate": f"2024010{2 + int(86400 - 90 + STEP * p >= 86400)}",
@@ -139,6 +147,7 @@ def test_phases_are_found(way: str, study: Any) -> None:
     volume = assemble(group)
     check(volume, study)
     assert set(volume.times.source) == {source}
+    assert not any("contradict" in warning for warning in volume.warnings)
 
 
 @pytest.mark.parametrize("orientation", [AXIAL, SAGITTAL, CORONAL, OBLIQUE])
@@ -288,6 +297,21 @@ class TestBroken:
         assert len(rest) == 1
         assert len(rest[0].paths) == 2
 
+    def test_one_of_two_phases_incomplete(self, study: Any) -> None:
+        study.write(self.says, skip=lambda p, z: p > 1 or (p, z) == (1, 2))
+        with pytest.raises(StudyError, match=r"one phase only .*number 2 is incomplete"):
+            read_study(study.folder)
+
+    def test_thick_slices_that_overlap(self, study: Any) -> None:
+        study.write(lambda p, z: self.says(p, z) | {"SliceThickness": "30", "SpacingBetweenSlices": None})
+        check(read_study(study.folder), study)
+
+    def test_one_slice(self, study: Any) -> None:
+        study.write(self.says, skip=lambda p, z: z != 2)
+        volume = read_study(study.folder)
+        np.testing.assert_array_equal(volume.data, study.data[:, 2:3])
+        assert volume.geometry.spacing == (2.5, 0.75, 0.5)
+
     def test_incomplete_first_phase_is_said(self, study: Any) -> None:
         study.write(self.says, skip=lambda p, z: (p, z) == (0, 0))
         assert any("pre-contrast" in warning for warning in read_study(study.folder).warnings)
@@ -396,6 +420,22 @@ class TestApart:
         index = scan(study.folder)
         accounted(index, study.folder)
         assert [(g.role, g.n_phases) for g in index.groups] == [("dce", 4)] * 2
+        (said,) = assemble(index.dce()).warnings
+        assert "2 dynamic series are in" in said
+        assert read_study(study.folder / "first").warnings == ()
+
+    def test_two_studies_in_one_folder(self, study: Any) -> None:
+        """One is opened whole, and it is said that there is another."""
+        study.write(lambda p, z: {"AcquisitionTime": at(p)}, subfolder="a")
+        other = {"StudyInstanceUID": "9.9", "SeriesDescription": "another woman's"}
+        study.write(lambda p, z: {"AcquisitionTime": at(p)} | other, subfolder="b")
+        index = scan(study.folder)
+        accounted(index, study.folder)
+        assert [(g.role, g.n_phases) for g in index.groups] == [("dce", 4)] * 2
+        volume = assemble(index.dce())
+        np.testing.assert_array_equal(volume.data, study.data)
+        (said,) = volume.warnings
+        assert "2 different studies" in said
 
     def test_t2_and_t1_beside_the_dynamic(self, study: Any, mr_image: Any, save_dicom: Any) -> None:
         study.write(lambda p, z: {"AcquisitionTime": at(p)})

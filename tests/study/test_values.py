@@ -63,6 +63,34 @@ class TestUnits:
         assert data.dtype == kind
         np.testing.assert_array_equal(data, study.data)
 
+    def test_a_slope_of_nothing_is_no_slope(self, study: Any) -> None:
+        study.write(lambda p, z: at(p, z) | {"RescaleSlope": "0", "RescaleIntercept": "0"})
+        np.testing.assert_array_equal(read_study(study.folder).data, study.data)
+
+    def test_light_and_dark_exchanged_is_said(self, study: Any) -> None:
+        study.data = (study.data >> 4).astype(np.uint8)
+        study.write(lambda p, z: at(p, z) | {"PhotometricInterpretation": "MONOCHROME1"})
+        volume = read_study(study.folder)
+        np.testing.assert_array_equal(volume.data, study.data)
+        (said,) = volume.warnings
+        assert "MONOCHROME1" in said
+
+    def test_floating_point(self, study: Any) -> None:
+        import pydicom
+
+        values = (study.data / 4096).astype(np.float32)
+        for path in study.write(lambda p, z: at(p, z) | {"BitsAllocated": 32, "BitsStored": 32}):
+            ds = pydicom.dcmread(path)
+            place = np.argwhere((study.data == np.frombuffer(ds.PixelData, "<u2").reshape(6, 8)).all((2, 3)))[
+                0
+            ]
+            del ds.PixelData
+            ds.FloatPixelData = values[tuple(place)].tobytes()
+            ds.save_as(path)
+        data = read_study(study.folder).data
+        assert data.dtype == np.float32
+        np.testing.assert_array_equal(data, values)
+
     def test_overlay_in_the_unused_bits(self, study: Any) -> None:
         clean = study.data.copy()
         study.data = clean | np.uint16(0xA000)

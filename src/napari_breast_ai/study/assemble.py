@@ -84,6 +84,8 @@ def _times(group: Group) -> PhaseTimes:
 
 def _value_type(frames: Sequence[Frame]) -> np.dtype[np.generic]:
     """The smallest type that holds every value exactly, or float32."""
+    if any(frame.source.pixels.real for frame in frames):
+        return np.dtype(np.float32)
     if any(frame.slope != 1.0 or not frame.intercept.is_integer() for frame in frames):
         return np.dtype(np.float32)
     low = high = 0.0

@@ -26,6 +26,11 @@ def _raw(dataset: Dataset, tag: int) -> Any:
     return dataset.get_item(tag) if tag in dataset else None
 
 
+def _printable(value: str) -> str:
+    """Without what a terminal would obey: headers are shown to people."""
+    return value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
+
+
 def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
     """The values of a string element (codes, UIDs, times), stripped; () where it is missing or empty."""
     element = _raw(dataset, tag)
@@ -40,7 +45,7 @@ def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
         parts = [str(part) for part in value]
     else:
         parts = [str(value)]
-    found = tuple(part.strip(" \0\t\r\n") for part in parts)
+    found = tuple(_printable(part.strip(" \0\t\r\n")) for part in parts)
     return found if any(found) else ()
 
 
@@ -54,7 +59,7 @@ def words(dataset: Dataset, tag: int) -> str:
     if tag not in dataset:
         return ""
     try:
-        return str(dataset[tag].value or "").strip(" \0")
+        return _printable(str(dataset[tag].value or "").strip(" \0")).strip()
     except (ValueError, TypeError, LookupError, NotImplementedError):  # unknown or broken character set
         return " ".join(texts(dataset, tag))
 

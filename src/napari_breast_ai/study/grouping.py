@@ -14,11 +14,15 @@ from .headers import Frame
 from .index import Group, Phase, sorted_groups
 from .phases import Arrangement, arrange, arrange_diffusion
 from .roles import Role, judge, nature
-from .slices import axes, same_positions, slice_positions, stack_geometry
-from .times import phase_times
+from .slices import NO_PLACE, axes, same_positions, slice_positions, stack_geometry
+from .times import across_midnight, phase_times
 
 _FAT = frozenset({"FS", "WE", "SFS", "FAT_SAT"})
 _POSITION_MM = 0.5
+_INVERTED = (
+    "The files ask for light and dark to be exchanged (MONOCHROME1); the values are shown as stored, and a "
+    "model reads them as they are."
+)
 
 
 @dataclass(eq=False)
@@ -43,6 +47,7 @@ def group_frames(frames: Sequence[Frame]) -> tuple[Group, ...]:
     stacks = _split(sorted(frames, key=lambda f: f.order))
     groups = []
     for members in _join(stacks):
+        _put_in_one_row(members)
         groups.extend(_groups(members))
     return sorted_groups(groups)
 
@@ -159,6 +164,13 @@ def _stem(description: str) -> str:
     return re.sub(r"(?<![a-z])(?:pre|post|ph|phase|dyn|min|s|contrast)(?![a-z])|[\d\W_]+", "", lower)
 
 
+def _put_in_one_row(members: Sequence[_Stack]) -> None:
+    """Bring the times of joined stacks over midnight together: phases and their order are read from them."""
+    frames = iter(across_midnight([frame for stack in members for frame in stack.frames]))
+    for stack in members:
+        stack.frames = [next(frames) for _ in stack.frames]
+
+
 def _groups(members: Sequence[_Stack]) -> list[Group]:
     """The groups that joined stacks make; stacks that make no common sense are taken one by one."""
     if len(members) > 1:
@@ -218,7 +230,9 @@ def _built(found: Sequence[Arrangement], kind: Role | None, members: Sequence[_S
         starts, sources, order, warnings = phase_times(arrangement.phases)
         phases = [arrangement.phases[i] for i in order]
         geometry, odd = stack_geometry(phases[0])
-        joined = [f"{len(members)} series are joined as phases of one scan."] if len(members) > 1 else []
+        remarks = [f"{len(members)} series are joined as phases of one scan."] if len(members) > 1 else []
+        if any(frame.source.pixels.inverted for phase in phases for frame in phase):
+            remarks.append(_INVERTED)
         if arrangement.key == "b-value" and len(phases) > 1:
             warnings = []  # sorted by weighting, not by time
         frames = [frame for phase in phases for frame in phase]
@@ -233,7 +247,7 @@ def _built(found: Sequence[Arrangement], kind: Role | None, members: Sequence[_S
                 n_slices=len(phases[0]),
                 geometry=geometry,
                 phase_key=arrangement.key,
-                warnings=(*joined, *arrangement.warnings, *warnings, *odd),
+                warnings=(*remarks, *arrangement.warnings, *warnings, *odd),
             )
         )
         if arrangement.rest:
@@ -247,6 +261,7 @@ def _built(found: Sequence[Arrangement], kind: Role | None, members: Sequence[_S
 def _loose(frames: Sequence[Frame], kind: Role | None, warning: str = "") -> Group:
     """Images that make no regular stack: kept together as one phase that cannot be assembled."""
     located = slice_positions(frames)
+    said = warning or (NO_PLACE if located is None else "")
     return Group(
         judged=judge(frames, 0, kind),
         description=_description(frames, ""),
@@ -254,7 +269,7 @@ def _loose(frames: Sequence[Frame], kind: Role | None, warning: str = "") -> Gro
         n_slices=len(frames) if located is None else len(located[1]),
         geometry=None,
         phase_key="none",
-        warnings=(warning,) if warning else (),
+        warnings=(said,) if said else (),
     )
 
 

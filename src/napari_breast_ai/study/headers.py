@@ -19,6 +19,8 @@ class PixelLayout:
         offset: of the first byte of uncompressed pixels in the file; None where they must be decoded.
         bits_allocated, bits_stored: per value.
         signed: two's complement values.
+        real: floating-point values (FloatPixelData, DoubleFloatPixelData).
+        inverted: low values are meant to be shown light (MONOCHROME1).
         big_endian: byte order of uncompressed values.
         samples: values per pixel, 1 for grey images.
         frames: images in the file.
@@ -29,6 +31,8 @@ class PixelLayout:
     bits_allocated: int
     bits_stored: int
     signed: bool
+    real: bool
+    inverted: bool
     big_endian: bool
     samples: int
     frames: int
@@ -67,7 +71,8 @@ class Frame:
     Attributes:
         source: the file.
         number: index of the frame in a multi-frame file (from 0); None in a file of one image.
-        position, orientation, pixel_spacing: of the image plane in the patient, DICOM PS3.3 C.7.6.2.
+        position, orientation, pixel_spacing: of the image plane in the patient, DICOM PS3.3 C.7.6.2; values
+            beyond a kilometre are none.
         thickness, spacing_between_slices: nominal, mm.
         image_type: values of ImageType or FrameType, in capitals.
         echo_ms, repetition_ms, inversion_ms, flip_deg: of the sequence.
@@ -76,7 +81,8 @@ class Frame:
         acquisition_number, instance_number: as stored.
         acquisition_s, acquisition_source: moment of acquisition (from a fixed day) and its keyword.
         content_s: moment of creation.
-        slope, intercept: from stored values to the scanner's units.
+        slope, intercept: from stored values to the scanner's units; a slope of 0, which would wipe the image
+            out, counts as missing.
         b_value: diffusion weighting, s/mm².
         variant: what else sets images of one place and time apart (a vendor's label, further dimension
             indices).

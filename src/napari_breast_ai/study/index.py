@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,8 @@ class StudyIndex:
         """The dynamic series that a reader most likely means.
 
         T1-weighted dynamics go before other dynamic series, large before small; series that are marked as
-        derived without saying how (as some exports mark everything) count only where there is no other.
+        derived without saying how (as some exports mark everything) count only where there is no other. Where
+        there was a choice, the group's warnings say so.
 
         Raises:
             StudyError: there is none; the sentence says what is there instead and what to do.
@@ -134,11 +135,31 @@ class StudyIndex:
         plain = [g for g in dynamic if g.role == "dce"]
         marked = [g for g in dynamic if g.role == "derived" and not g.judged.detail]
         if plain or marked:
-            return max(plain or marked, key=_likeliness)
+            best = max(plain or marked, key=_likeliness)
+            return replace(best, warnings=(*best.warnings, *self._choice(best, plain or marked)))
         raise StudyError(self._why_none())
 
+    @property
+    def _where(self) -> str:
+        return f"“{self.root}”" if self.root is not None else "the chosen files"
+
+    def _choice(self, best: Group, dynamic: Sequence[Group]) -> list[str]:
+        """What else could have been meant, in a sentence."""
+        studies = len({group.identity.study_uid for group in self.groups})
+        if studies > 1:
+            said = (
+                f"Images of {studies} different studies, perhaps of different patients, are in {self._where}"
+            )
+        elif len(dynamic) > 1:
+            said = f"{len(dynamic)} dynamic series are in {self._where}"
+        else:
+            return []
+        number = best.frames[0].source.series_number
+        which = best.title if number is None or not best.description else f"{best.title} (series {number})"
+        return [f"{said}; this is {which}. Open another one by choosing its files or folder alone."]
+
     def _why_none(self) -> str:
-        where = f"“{self.root}”" if self.root is not None else "the chosen files"
+        where = self._where
         if not self.files:
             return f"There are no files in {where}; choose the folder that holds the study's DICOM files."
         if not self.groups:
@@ -155,6 +176,10 @@ class StudyIndex:
         if single:
             best = max(single, key=lambda g: g.n_slices)
             said = f"{best.title} in {where} has one phase only ({best.n_slices} slices)."
+            said = " ".join((said, *best.warnings))
+        elif len(self.groups) == 1 and self.groups[0].geometry is None:
+            said = f"{self.groups[0].title} in {where} makes no regular stack of slices."
+            said = " ".join((said, *self.groups[0].warnings))
         elif len(self.groups) == 1 and self.groups[0].n_phases == 1:
             said = f"{self.groups[0].title} in {where} has one phase only."
         else:

@@ -37,6 +37,7 @@ _LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"SQ", b"UC", b"UR
 _UNDEFINED = 0xFFFFFFFF
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_FARTHEST_MM = 1e6
 
 
 class Unusable(Exception):
@@ -117,7 +118,7 @@ def _pixel_layout(dataset: Dataset, stream: BinaryIO, size: int) -> PixelLayout:
     samples = el.integer(dataset, 0x00280002) or 1
     if frames < 1 or allocated not in (1, 8, 16, 32, 64) or samples not in (1, 3, 4):
         raise Unusable("its header does not say how its pixels are stored")
-    offset = None
+    offset, tag = None, _PIXEL_TAGS[-1]
     if syntax != _DEFLATED:  # inflated in memory: the stream's place says nothing
         tag, offset, length = _pixel_element(stream, implicit, little, size)
         if tag not in _PIXEL_TAGS:
@@ -131,7 +132,7 @@ def _pixel_layout(dataset: Dataset, stream: BinaryIO, size: int) -> PixelLayout:
             raise Unusable(f"the file is cut short: {missing} of {length} bytes of pixels are missing")
         elif syntax in _NATIVE and length < expected and samples == 1:
             raise Unusable(f"it holds {length} bytes of pixels where its header asks for {expected}")
-        if syntax not in _NATIVE or length == _UNDEFINED or tag != 0x7FE00010:
+        if syntax not in _NATIVE or length == _UNDEFINED or tag != _PIXEL_TAGS[-1]:
             offset = None
     return PixelLayout(
         transfer_syntax=syntax,
@@ -139,6 +140,8 @@ def _pixel_layout(dataset: Dataset, stream: BinaryIO, size: int) -> PixelLayout:
         bits_allocated=allocated,
         bits_stored=el.integer(dataset, 0x00280101) or allocated,
         signed=el.integer(dataset, 0x00280103) == 1,
+        real=tag != _PIXEL_TAGS[-1],
+        inverted=el.text(dataset, 0x00280004) == "MONOCHROME1",
         big_endian=not little,
         samples=samples,
         frames=frames,
@@ -229,7 +232,7 @@ def _frame(source: Source, dataset: Dataset, view: FrameView) -> Frame:
         acquisition_s=acquisition_s,
         acquisition_source=acquisition_source,
         content_s=_date_and_time(dataset, (0x00080023,), 0x00080033),
-        slope=1.0 if slope is None else slope,
+        slope=slope or 1.0,
         intercept=view.number(0x00281052, 0x00289145) or 0.0,
         b_value=_b_value(source, dataset, view),
         variant=view.variant,
@@ -237,7 +240,7 @@ def _frame(source: Source, dataset: Dataset, view: FrameView) -> Frame:
 
 
 def _exactly(values: tuple[float, ...], count: int) -> Any:
-    return values if len(values) == count else None
+    return values if len(values) == count and max(map(abs, values)) <= _FARTHEST_MM else None
 
 
 def _first(*values: float | None) -> float | None:

@@ -57,16 +57,26 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
 
 
 def _files(given: Iterable[Path]) -> tuple[list[Path], list[Unused]]:
-    """All files, each once, sorted by name; folders that may not be read stand in the audit like a file."""
+    """All files, each once, sorted by name; folders that are not looked into stand in the audit like a file."""
     found: dict[Path, None] = {}
     closed: list[Unused] = []
     for path in given:
-        if path.is_dir():
-            for folder, _, names in os.walk(
+        try:
+            is_folder, exists = path.is_dir(), path.exists()
+        except OSError as error:
+            raise StudyError(f"“{path}” cannot be opened: {unreadable(error)}.") from error
+        if is_folder:
+            for folder, folders, names in os.walk(
                 path, onerror=lambda error: closed.append(Unused(Path(error.filename), unreadable(error)))
             ):
-                found.update(dict.fromkeys(Path(folder) / name for name in names))
-        elif path.exists():
+                here = Path(folder)
+                found.update(dict.fromkeys(here / name for name in names))
+                closed.extend(
+                    Unused(here / name, "it is a link to a folder; links are not followed")
+                    for name in folders
+                    if (here / name).is_symlink()
+                )
+        elif exists:
             found[path] = None
         else:
             raise StudyError(

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ..core import Geometry
 from .headers import Frame
 
+NO_PLACE = "The files do not say where the images lie in the patient."
+_SAME_SLICE_MM = 0.5
+
 
 def axes(frame: Frame) -> NDArray[np.float64] | None:
     """Unit vectors along a row, a column and the normal, shape (3, 3); None without an orientation."""
@@ -26,15 +29,16 @@ def axes(frame: Frame) -> NDArray[np.float64] | None:
 def slice_positions(frames: Sequence[Frame]) -> tuple[NDArray[np.intp], NDArray[np.float64]] | None:
     """The slice of each frame and the slices' distances along the normal, in rising order, mm.
 
-    Frames within a tenth of the slice distance (at least 0.01 mm) of each other are on one slice. None where
-    a frame has no position or orientation.
+    Frames within a tenth of the slice distance (0.01 to 0.5 mm) of each other are on one slice. None where a
+    frame has no position or orientation.
     """
     basis = axes(frames[0])
     if basis is None or any(frame.position is None for frame in frames):
         return None
     along = np.array([np.dot(basis[2], frame.position or ()) for frame in frames])
     nominal = frames[0].spacing_between_slices or frames[0].thickness or 1.0
-    tolerance = max(0.01, 0.1 * abs(nominal))
+    # Thick slices may overlap, and the nominal distance may be wrong: it must not melt slices into one.
+    tolerance = min(max(0.01, 0.1 * abs(nominal)), _SAME_SLICE_MM)
     order = np.argsort(along, kind="stable")
     new = np.diff(along[order], prepend=-np.inf) > tolerance
     index = np.empty(len(frames), dtype=np.intp)
@@ -54,15 +58,15 @@ def same_positions(first: NDArray[np.float64], second: NDArray[np.float64], tole
 def stack_geometry(frames: Sequence[Frame]) -> tuple[Geometry | None, list[str]]:
     """The geometry of one phase's frames, in slice order, and what is odd about it, in sentences."""
     first = frames[0]
-    if first.position is None or first.orientation is None or slice_positions(frames) is None:
-        return None, ["The files do not say where the images lie in the patient."]
+    found = slice_positions(frames)
+    if found is None or first.position is None or first.orientation is None:
+        return None, [NO_PLACE]
+    positions = found[1]
     warnings = []
     spacing = first.pixel_spacing
     if spacing is None:
         spacing = (1.0, 1.0)
         warnings.append("The files do not give the pixel spacing; 1 mm is assumed.")
-    found = slice_positions(frames)
-    positions = np.empty(0) if found is None else found[1]
     if len(positions) > 1:
         steps = np.diff(positions)
         step = float(np.median(steps))

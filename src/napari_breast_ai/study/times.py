@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from .headers import Frame
@@ -72,16 +73,29 @@ def _starts(
         known = [seconds for frame in phase if (seconds := value(frame)) is not None]
         if len(known) != len(phase):
             return [], ""
-        starts.append(min(_past_midnight(known)))
-    return _past_midnight(starts), name(phases[0][0])
+        starts.append(min(known))
+    return starts, name(phases[0][0])
 
 
-def _past_midnight(seconds: list[float]) -> list[float]:
-    """Times of day around midnight in one row: files may give a time without the date that goes with it."""
-    low = min(seconds)
-    if max(seconds) - low <= _DAY_S / 2 or len({s // _DAY_S for s in seconds}) > 1:
+def across_midnight(frames: Sequence[Frame]) -> list[Frame]:
+    """The frames of one scan with their times in one row: a time may come without the date that goes with it."""
+    acquired = _past_midnight([frame.acquisition_s for frame in frames])
+    made = _past_midnight([frame.content_s for frame in frames])
+    return [
+        frame
+        if (frame.acquisition_s, frame.content_s) == (a, m)
+        else replace(frame, acquisition_s=a, content_s=m)
+        for frame, a, m in zip(frames, acquired, made, strict=True)
+    ]
+
+
+def _past_midnight(seconds: list[float | None]) -> list[float | None]:
+    """Times that all have one date and lie at both of its ends, with the early ones on the next day."""
+    known = [s for s in seconds if s is not None]
+    low = min(known, default=0.0)
+    if max(known, default=0.0) - low <= _DAY_S / 2 or len({s // _DAY_S for s in known}) > 1:
         return seconds
-    return [s + _DAY_S if s - low < _DAY_S / 2 else s for s in seconds]
+    return [s + _DAY_S if s is not None and s - low < _DAY_S / 2 else s for s in seconds]
 
 
 def _rises(starts: list[float]) -> bool:
