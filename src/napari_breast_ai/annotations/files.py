@@ -35,7 +35,7 @@ def boxes_from_json(records: object, source: str = "The list of boxes") -> tuple
     for number, record in enumerate(records, start=1):
         try:
             box = box_from_json(record)
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as problem:
             raise AnnotationError(
                 f"{source}: box {number} is incomplete ({problem}). Each needs z, y0, x0, y1, x1 and label."
             ) from problem

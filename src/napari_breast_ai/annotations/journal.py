@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import uuid
@@ -205,14 +206,15 @@ class Journal:
         """Check an action, put it on the disk, apply it and tell everybody."""
         if self.read_only:
             raise AnnotationError(self.read_only)
+        before = self.boxes
         if self._size_on_disk() != self._size:
             # The same reader in a second window: its actions come first.
             self._load()
-            if self.read_only:
-                raise AnnotationError(self.read_only)
-        step = self._state.plan(record)
+        step = self.read_only or self._state.plan(record)
         if isinstance(step, str):
-            raise AnnotationError(f"This could not be done: {step}.")
+            if self.boxes != before:
+                self.changed.emit()
+            raise AnnotationError(self.read_only or f"This could not be done: {step}.")
         self._write({**record, "at": _now()})
         self._state.commit(step)
         self.changed.emit()
@@ -296,11 +298,14 @@ def _now() -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new file's name last too; Windows has no such call and does it by itself."""
+    """Make a new file's name last too, where the system knows how: Windows and some network shares do not."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)

@@ -134,7 +134,7 @@ def box_from_json(record: Mapping[str, Any]) -> Box:
     """A box from its JSON form.
 
     Raises:
-        KeyError, TypeError, ValueError: an edge is missing or not a finite number.
+        KeyError, TypeError, ValueError, OverflowError: an edge is missing or not a finite number.
     """
     y0, x0, y1, x1 = (float(record[key]) for key in EDGES)
     if not all(math.isfinite(edge) for edge in (y0, x0, y1, x1)):
