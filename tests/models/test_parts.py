@@ -109,15 +109,15 @@ def test_closed_form_of_the_mean_gradient_is_autograds(kind: str) -> None:
 
 def test_narrow_head_standardises() -> None:
     vectors = torch.randn(50, 6) * 3 + 2
-    vectors[:, 4] = 7.0
+    vectors[:, 4] = 0.1
     head = NarrowHead(6, 2, 10)
     assert torch.equal(head.hidden.bias, torch.zeros(10))
-    assert float(head.hidden.weight.abs().max()) <= (6 / 16) ** 0.5
+    assert float(head.hidden.weight.detach().abs().max()) <= (6 / 16) ** 0.5
     head.set_standardisation(vectors)
     standard = (vectors - head.mean) / head.std
     torch.testing.assert_close(standard.mean(dim=0), torch.zeros(6), atol=1e-5, rtol=0)
     torch.testing.assert_close(standard.std(dim=0)[:4], torch.ones(4))
-    assert torch.equal(standard[:, 4], torch.zeros(50))
+    assert float(standard[:, 4].abs().max()) < 1e-6
     assert head(vectors).shape == (50, 2)
     head.set_standardisation(vectors[:1])
     assert torch.isfinite(head(vectors)).all()

@@ -52,9 +52,12 @@ class NarrowHead(nn.Module):
 
         A feature that is constant there is only shifted, not scaled.
         """
-        std = vectors.std(dim=0, unbiased=True) if len(vectors) > 1 else torch.zeros_like(vectors[0])
-        self.mean.copy_(vectors.mean(dim=0))
-        self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+        exact = vectors.detach().cpu().double()
+        mean = exact.mean(dim=0)
+        std = exact.std(dim=0, unbiased=True) if len(exact) > 1 else torch.zeros_like(mean)
+        # What rounding leaves of a constant must not be blown up to size one.
+        self.std.copy_(torch.where(std > 1e-6 * mean.abs(), std, torch.ones_like(std)))
+        self.mean.copy_(mean)
 
     def forward(self, vector: Tensor) -> Tensor:
         """Vectors (n, C) to logits (n, labels)."""
