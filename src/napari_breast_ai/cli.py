@@ -6,7 +6,9 @@ Exit status: 0 when done, 1 with a sentence for bad input, 2 for bad usage, 130 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,18 +23,23 @@ if TYPE_CHECKING:
     from .models import Bundle
     from .study import StudyIndex
 
+_MOST_SLICES = 100_000
 DEMO_MODEL = "demo-attention-squeezenet"
 RESEARCH_USE = "Research use only: not a medical device, not for decisions about patients."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Redirected output may know few characters (Windows' code pages), and a series' name may hold any.
+        sys.stdout.reconfigure(errors="replace")
     parser = _parser()
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace, Progress], None] = arguments.command
     progress = _Line() if sys.stderr.isatty() and not arguments.quiet else silent
     try:
         command(arguments, progress)
+        sys.stdout.flush()
     except BreastAIError as error:
         if arguments.debug:
             raise
@@ -41,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled):
         print("\nnapari-breast-ai: stopped; nothing was written by the unfinished step.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read the output has enough of it (as `head` does); Python must not try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if arguments.debug:
             raise
@@ -65,7 +75,8 @@ class _Line:
             return
         self._last = now
         end = "\n" if done >= total else ""
-        print(f"\r\033[K{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+        # Blanks over what stood there: older Windows consoles print the code that erases a line.
+        print(f"\r{f'{what}: {done}/{total}':<50}", end=end, file=sys.stderr, flush=True)
 
 
 def _demo(arguments: argparse.Namespace, progress: Progress) -> None:
@@ -82,9 +93,8 @@ def _demo(arguments: argparse.Namespace, progress: Progress) -> None:
 
         phantom = make_phantom(PhantomSpec(kind=arguments.kind, seed=arguments.seed), progress)
         clock.lap("make the synthetic study")
-        study = out / f"phantom-{arguments.kind}-{arguments.seed}"
-        if not study.exists():
-            write_dicom(phantom, study, arguments.vendor)
+        study = out / f"phantom-{arguments.kind}-{arguments.seed}-{arguments.vendor}"
+        write_dicom(phantom, study, arguments.vendor, progress)
         boxes = phantom.truth.boxes
         clock.lap("write it as DICOM")
     else:
@@ -139,13 +149,15 @@ def _view(arguments: argparse.Namespace, progress: Progress) -> None:
         from .models import load_bundle
 
         bundle = load_bundle(arguments.model)
-    _viewer("show")(
+    viewer = _viewer("show")(
         volume,
         source=arguments.path,
         bundle=bundle,
         screenshot=arguments.screenshot,
         block=not arguments.no_wait,
     )
+    if viewer is not None:
+        viewer.close()
 
 
 def _index(arguments: argparse.Namespace, progress: Progress) -> None:
@@ -196,7 +208,7 @@ def _phantom(arguments: argparse.Namespace, progress: Progress) -> None:
 
     more: dict[str, Any] = {"shape": arguments.size} if arguments.size else {}
     phantom = make_phantom(PhantomSpec(kind=arguments.kind, seed=arguments.seed, **more), progress)
-    files = write_dicom(phantom, arguments.out, arguments.vendor)
+    files = write_dicom(phantom, arguments.out, arguments.vendor, progress)
     shape = " × ".join(str(n) for n in phantom.volume.data.shape)
     print(
         f"Wrote {len(files)} files (phase × slice × row × column: {shape}) to {arguments.out}. Synthetic data."
@@ -316,13 +328,23 @@ def _size(text: str) -> tuple[int, int, int]:
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
+def _count(text: str) -> int:
+    """Parse a whole number, 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
 def _slices(text: str) -> tuple[int, ...]:
     """Parse 3,5,10-12 as slice indices."""
     found: set[int] = set()
     try:
         for part in text.split(","):
             first, _, last = part.partition("-")
-            found.update(range(int(first), int(last or first) + 1))
+            low, high = int(first), int(last or first)
+            if not low <= high < _MOST_SLICES:
+                raise ValueError
+            found.update(range(low, high + 1))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of slices such as 3,5,10-12") from None
     return tuple(sorted(found))
@@ -348,7 +370,9 @@ def _parser() -> argparse.ArgumentParser:
     def add_phantom_options(sub: argparse.ArgumentParser, kind: str | None) -> None:
         sub.add_argument("--kind", choices=("igm", "nme", "normal"), default=kind, required=kind is None)
         sub.add_argument("--vendor", choices=("ge", "siemens", "philips", "enhanced"), default="ge")
-        sub.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another patient")
+        sub.add_argument(
+            "--seed", type=_count, default=0, metavar="N", help="another number, another patient"
+        )
 
     demo = add("demo", _demo, "the main job on a synthetic study, or on your own, in the window")
     demo.add_argument("path", nargs="?", type=Path, help="a study of your own (a folder of DICOM)")
@@ -382,7 +406,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--slices", type=_slices, metavar="LIST", help="such as 3,5,10-12; default: all")
     predict.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the best that is present")
     predict.add_argument(
-        "--top", type=int, default=3, metavar="N", help="overlays of the N top slices (default 3)"
+        "--top", type=_count, default=3, metavar="N", help="overlays of the N top slices (default 3)"
     )
 
     phantom = add("phantom", _phantom, "write a synthetic breast study as DICOM")

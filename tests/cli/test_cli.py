@@ -181,6 +181,10 @@ def test_bad_usage_ends_with_2(capsys):
         ["predict"],
         ["phantom", "x", "--kind", "cyst"],
         ["phantom", "x", "--kind=igm", "--size=3x4"],
+        ["phantom", "x", "--kind=igm", "--seed=-1"],
+        ["predict", "x", "--model=m", "--out=o", "--slices=5-3"],
+        ["predict", "x", "--model=m", "--out=o", "--slices=0-999999999999"],
+        ["predict", "x", "--model=m", "--out=o", "--top=-1"],
     ):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
@@ -208,6 +212,33 @@ def test_stopping_leaves_nothing(study, bundle, tmp_path, monkeypatch, capsys):
     assert main(["predict", str(study), "--model", str(bundle), "--out", str(out)]) == 130
     assert list(out.iterdir()) == []
     capsys.readouterr()
+
+
+def run(arguments: list[str], **environment: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "napari_breast_ai", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+
+
+def test_output_that_knows_few_characters(study):
+    """Redirected output on Windows knows a code page only; what it lacks becomes a question mark."""
+    out, err = (process := run(["index", str(study)], PYTHONIOENCODING="ascii")).communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert b"6 phase(s) ? 10 slice(s)" in out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows reports a closed pipe in another way")
+def test_a_reader_who_has_enough_is_no_defect(study):
+    process = run(["index", str(study)])
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as stream:
+        assert stream.read() == b""
+    assert process.wait() == 0
 
 
 def test_help_needs_neither_torch_nor_napari():
