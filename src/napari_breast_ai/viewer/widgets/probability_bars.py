@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent
@@ -11,15 +11,18 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from ..palette import label_color
 from .theme import theme_color, wide
 
+if TYPE_CHECKING:
+    from ..session import Session
+
 ROW, GAP, MARGIN = 18, 3, 4
 
 
 class ProbabilityBars(QWidget):
     """One bar a class, 0 to 1, with its number; a dash where the question did not arise."""
 
-    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._session = session
         self._rows: tuple[tuple[str, float | None], ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
@@ -43,8 +46,8 @@ class ProbabilityBars(QWidget):
         """Paint names, tracks, bars and numbers."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        text = theme_color(self._viewer, "text")
-        track = theme_color(self._viewer, "foreground")
+        text = theme_color(self._session, "text")
+        track = theme_color(self._session, "foreground")
         metrics = self.fontMetrics()
         left = wide(metrics, [label for label, _ in self._rows]) + 10 + MARGIN
         right = metrics.horizontalAdvance("0.00") + 8 + MARGIN

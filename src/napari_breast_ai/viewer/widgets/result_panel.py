@@ -24,10 +24,10 @@ class ResultPanel(Section):
         self.top_button = top
         self._session = session
         self.empty = sentence()
-        self.bars = ProbabilityBars(session.viewer)
+        self.bars = ProbabilityBars(session)
         self.bars.setAccessibleName("Case probabilities")
         self.rule = sentence(faint=True)
-        self.strip = SliceStrip(session.viewer)
+        self.strip = SliceStrip(session)
         self.strip.setAccessibleName("Probabilities along the slices")
         self.strip.clicked.connect(lambda index: session.go_to(index))
         self.warnings = sentence()

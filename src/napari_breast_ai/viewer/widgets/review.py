@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -59,7 +60,8 @@ class ReviewDock(QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.footer)
         self.setMinimumWidth(WIDTH)
-        self._window: QWidget | None = None
+        # Weak: this shell outlives the window by a moment when it closes, and must not hold it.
+        self._window: weakref.ref[QWidget] | None = None
         links.connect(self.session.said, self._say)
         links.connect(self.session.study_changed, self._quiet)
         # Not a method of this widget: at that moment only its shell is left.
@@ -69,15 +71,16 @@ class ReviewDock(QWidget):
         """Watch the window, so that threads are stopped and joined when it closes."""
         super().showEvent(event)
         window = self.window()
-        if window is not self._window:
-            if self._window is not None:
-                self._window.removeEventFilter(self)
-            self._window = window
+        before = self._window() if self._window is not None else None
+        if window is not before:
+            if before is not None:
+                before.removeEventFilter(self)
+            self._window = weakref.ref(window)
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stop and join the threads when the window is about to close."""
-        if event.type() == QEvent.Type.Close and watched is self._window:
+        if event.type() == QEvent.Type.Close and self._window is not None and watched is self._window():
             self.session.workers.stop()
         return super().eventFilter(watched, event)
 

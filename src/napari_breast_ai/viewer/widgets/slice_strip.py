@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from ..palette import label_color
 from .theme import theme_color, wide
+
+if TYPE_CHECKING:
+    from ..session import Session
 
 ROW, GAP, BOXES, AXIS = 24, 3, 14, 16
 MARGIN = 4
@@ -27,9 +30,9 @@ class SliceStrip(QWidget):
 
     clicked = Signal(int)
 
-    def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._session = session
         self._n = 0
         self._current = 0
         self._slices: tuple[int, ...] = ()
@@ -115,7 +118,7 @@ class SliceStrip(QWidget):
         if not self._n:
             return
         painter = QPainter(self)
-        text = theme_color(self._viewer, "text")
+        text = theme_color(self._session, "text")
         left, width = self._span()
         step = width / self._n
         for row, (label, scores) in enumerate(self._scores.items()):
@@ -129,7 +132,7 @@ class SliceStrip(QWidget):
         side = min(max(step, 4.0), 8.0)
         for index in self._boxed:
             painter.drawRect(QRectF(self.x_of(index) - side / 2, bottom + (BOXES - side) / 2, side, side))
-        line = QPen(theme_color(self._viewer, "text"), 1.5)
+        line = QPen(theme_color(self._session, "text"), 1.5)
         painter.setPen(line)
         x = self.x_of(self._current)
         painter.drawLine(QPointF(x, 0), QPointF(x, bottom + BOXES))
@@ -140,11 +143,11 @@ class SliceStrip(QWidget):
         self, painter: QPainter, top: float, label: str, scores: NDArray[np.float32], step: float
     ) -> None:
         left, width = self._span()
-        painter.setPen(theme_color(self._viewer, "text"))
+        painter.setPen(theme_color(self._session, "text"))
         middle = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         painter.drawText(QRectF(MARGIN, top, left, ROW), middle, label)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme_color(self._viewer, "foreground", 0.6))
+        painter.setBrush(theme_color(self._session, "foreground", 0.6))
         painter.drawRect(QRectF(left, top, width, ROW))
         painter.setBrush(QColor(label_color(label)))
         # A gap between bars only where there is room for one.
@@ -161,7 +164,7 @@ class SliceStrip(QWidget):
         half = metrics.horizontalAdvance(here) / 2 + 6
         center = min(max(x, left + half), left + width - half)
         painter.drawText(QRectF(center - half, top, 2 * half, AXIS), Qt.AlignmentFlag.AlignCenter, here)
-        painter.setPen(theme_color(self._viewer, "text", 0.6))
+        painter.setPen(theme_color(self._session, "text", 0.6))
         last = str(self._n - 1)
         if center - half > left + metrics.horizontalAdvance("0") + 2:
             painter.drawText(QRectF(left, top, 30, AXIS), Qt.AlignmentFlag.AlignVCenter, "0")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
 from qtpy.QtGui import QColor, QFontMetrics
 
+if TYPE_CHECKING:
+    from ..session import Session
 
-def theme_color(viewer: Any, name: str, alpha: float = 1.0) -> QColor:
-    """A colour of the viewer's theme: "text", "background", "foreground", "highlight", ..."""
-    red, green, blue = getattr(get_theme(viewer.theme), name).as_rgb_tuple()[:3]
+
+def theme_color(session: Session, name: str, alpha: float = 1.0) -> QColor:
+    """A colour of the window's theme: "text", "background", "foreground", "highlight", ..."""
+    red, green, blue = getattr(get_theme(session.viewer.theme), name).as_rgb_tuple()[:3]
     color = QColor(int(red), int(green), int(blue))
     color.setAlphaF(alpha)
     return color

@@ -1,0 +1,49 @@
+"""The short form of the soak: it counts what the long one counts."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+pytestmark = [pytest.mark.gui, pytest.mark.xdist_group("window")]
+
+
+def test_short_soak(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import soak
+
+    from napari_breast_ai.viewer import tasks
+
+    monkeypatch.setattr(tasks, "list_models", lambda session, done: None)
+    figures = soak.soak(
+        steps=150, boxes=20, studies=3, shape=(24, 96, 96), viewer=make_napari_viewer(show=True)
+    )
+    assert figures["problems"] == []
+    assert figures["memory_growth_mb"] < 50 and abs(figures["none_references_drift"]) < soak.NONE_DRIFT
+
+
+def test_the_soak_sees_a_leak_and_a_broken_pair(
+    make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A soak that cannot fail shows nothing: hold memory and references to None, and it must say so."""
+    import soak
+
+    from napari_breast_ai.viewer import tasks
+
+    monkeypatch.setattr(tasks, "list_models", lambda session, done: None)
+    held: list[Any] = []
+    real = soak.study
+
+    def leaking(seed: int, shape: tuple[int, int, int]) -> Any:
+        held.append(bytearray(b"x" * 30_000_000))
+        return real(seed, shape)
+
+    monkeypatch.setattr(soak, "study", leaking)
+    monkeypatch.setattr(
+        soak, "step_slices", lambda session, steps, beat: held.append([None] * 3000) or beat()
+    )
+    figures = soak.soak(steps=10, boxes=2, studies=3, shape=(4, 32, 32), viewer=make_napari_viewer(show=True))
+    assert "Memory grew" in figures["problems"][0]
+    assert "References to None drifted" in figures["problems"][1]
