@@ -55,6 +55,14 @@ def test_one_phase_only(study: Any) -> None:
     assert "export the whole dynamic series" in str(caught.value)
 
 
+def test_not_mr(study: Any) -> None:
+    study.write(lambda p, z: says(p, z) | {"Modality": "CT"})
+    with pytest.raises(
+        StudyError, match=r"“Ax VIBRANT” .*no dynamic MR series \(other: modality CT, not MR\)"
+    ):
+        read_study(study.folder)
+
+
 def test_one_file(study: Any) -> None:
     """A file alone is scanned alone, not with its neighbours."""
     path = study.write(says)[0]

@@ -189,12 +189,42 @@ def test_pre_contrast_series_and_multiphase_series(study: Any) -> None:
     assert any("2 series are joined" in warning for warning in volume.warnings)
 
 
+def test_trigger_times_of_two_series_do_not_compare(study: Any) -> None:
+    """A trigger time of the pre-contrast series that lies between those of the later series orders nothing."""
+
+    def says(p: int, z: int) -> dict[str, Any]:
+        if p == 0:
+            return {"SeriesInstanceUID": "1.2.9.1", "AcquisitionTime": at(0), "TriggerTime": "30000"}
+        later = {"SeriesInstanceUID": "1.2.9.2", "AcquisitionTime": clock(START + STEP + 30)}
+        return later | {"TemporalPositionIdentifier": p, "TriggerTime": f"{1000 * STEP * (p - 1)}"}
+
+    study.write(says)
+    check(read_study(study.folder), study)
+
+
 def test_order_of_numbers_against_the_clock(study: Any) -> None:
     """Numbers that fall while time rises: the clock wins, and it is said."""
     study.write(lambda p, z: {"TemporalPositionIdentifier": 9 - p, "AcquisitionTime": at(p)})
     volume = read_study(study.folder)
     check(volume, study)
     assert any("contradict" in warning for warning in volume.warnings)
+
+
+def test_order_of_numbers_against_trigger_times(study: Any) -> None:
+    """Where one acquisition time stands for all, the trigger time is the clock."""
+    study.write(lambda p, z: {"TemporalPositionIdentifier": 9 - p, "TriggerTime": f"{1000 * STEP * p}"})
+    volume = read_study(study.folder)
+    check(volume, study)
+    assert any("contradict TriggerTime" in warning for warning in volume.warnings)
+
+
+def test_order_of_numbers_against_the_moment_of_creation(study: Any) -> None:
+    """Images may be reconstructed in any order: the numbers stay, and the contradiction is said."""
+    study.write(lambda p, z: {"TemporalPositionIdentifier": p + 1, "ContentTime": at(9 - p)})
+    volume = read_study(study.folder)
+    np.testing.assert_array_equal(volume.data, study.data)
+    assert set(volume.times.source) == {"unknown"}
+    assert any("ContentTime contradicts" in warning for warning in volume.warnings)
 
 
 def test_times_that_disagree_are_said(study: Any) -> None:

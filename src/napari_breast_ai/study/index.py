@@ -182,6 +182,9 @@ class StudyIndex:
             said = " ".join((said, *self.groups[0].warnings))
         elif len(self.groups) == 1 and self.groups[0].n_phases == 1:
             said = f"{self.groups[0].title} in {where} has one phase only."
+        elif len(self.groups) == 1:
+            group = self.groups[0]
+            said = f"{group.title} in {where} is no dynamic MR series ({group.role}: {group.judged.reason})."
         else:
             roles = ", ".join(sorted({g.role for g in self.groups}))
             said = f"No dynamic series is in {where}; the images there are: {roles}."

@@ -28,7 +28,8 @@ def phase_times(
     """The start of each phase relative to the first, the keyword behind it, the phases' order, and warnings.
 
     The first of acquisition time, trigger time and content time that rises from phase to phase is taken;
-    acquisition times that differ between all phases but contradict the order of the phases set the order.
+    acquisition times (in one series with one acquisition time for all, trigger times) that differ between all
+    phases but contradict the order of the phases set the order.
 
     Returns:
         Seconds per phase in the new order (None where nothing tells), source per phase, indices of `phases`
@@ -41,13 +42,21 @@ def phase_times(
         name = candidates[0][1] if candidates else UNKNOWN
         return [0.0 if candidates else None], [name], order, warnings
     rising = [(starts, name) for starts, name in candidates if _rises(starts)]
-    acquired, keyword = _starts(phases, *_SOURCES[0])
-    if acquired and not _rises(acquired) and len(set(acquired)) == len(acquired):
-        order.sort(key=lambda i: acquired[i])
-        warnings.append(f"The phases' numbers contradict {keyword}; they are in the order of {keyword}.")
-        rising = [([acquired[i] for i in order], keyword)]
+    distinct = [(starts, name) for starts, name in candidates if len(set(starts)) == len(starts)]
+    clocks = [phases[0][0].acquisition_source]
+    series = {frame.source.series_uid for phase in phases for frame in phase}
+    if len(series) == 1 and len(set(_starts(phases, *_SOURCES[0])[0])) < 2:
+        clocks.append(phases[0][0].trigger_source)
+    telling = next(((starts, name) for starts, name in distinct if name in clocks), None)
+    if telling is not None and not _rises(telling[0]):
+        starts, name = telling
+        order.sort(key=lambda i: starts[i])
+        warnings.append(f"The phases' numbers contradict {name}; they are in the order of {name}.")
+        rising = [([starts[i] for i in order], name)]
     if not rising:
-        warnings.append("The files do not tell when the phases were acquired.")
+        # What is left may be the order of reconstruction.
+        against = f": {distinct[0][1]} contradicts the phases' numbers" if distinct else ""
+        warnings.append(f"The files do not tell when the phases were acquired{against}.")
         return [None] * len(phases), [UNKNOWN] * len(phases), order, warnings
     starts, name = rising[0]
     relative = [start - starts[0] for start in starts]
