@@ -210,7 +210,7 @@ def classic_image(
     pixel_module(ds, pixels)
     low, high = limits
     ds.WindowCenter, ds.WindowWidth = f"{(low + high) / 2:g}", f"{high - low:g}"
-    _meta(ds)
+    file_meta(ds)
     return ds
 
 
@@ -227,7 +227,8 @@ def pixel_module(ds: Dataset, pixels: NDArray[np.uint16]) -> None:
     ds["PixelData"].VR = "OW"
 
 
-def _meta(ds: Dataset) -> None:
+def file_meta(ds: Dataset) -> None:
+    """Give a dataset the file meta information of its own UIDs, explicit little endian."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ds.SOPClassUID
     meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID

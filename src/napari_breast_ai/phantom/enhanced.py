@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import EnhancedMRImageStorage
 
 from .acquisition import FLIP_DEG, TE_S, TR_S
-from .dicom import START_S, STUDY_DATE, Output, clock, pixel_module, study_header, window
+from .dicom import START_S, STUDY_DATE, Output, clock, file_meta, pixel_module, study_header, window
 from .make import Phantom, uid
 
 _STACK, _POSITION_IN_STACK, _TEMPORAL_INDEX = (0x0020, 0x9056), (0x0020, 0x9057), (0x0020, 0x9128)
@@ -81,11 +81,7 @@ def enhanced_dataset(phantom: Phantom) -> Dataset:
     )
     ds.NumberOfFrames = volume.n_phases * volume.n_slices
     pixel_module(ds, np.asarray(volume.data).reshape(-1, *volume.data.shape[2:]))
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta = meta
+    file_meta(ds)
     return ds
 
 
