@@ -61,7 +61,7 @@ def sentence(text: str = "", *, faint: bool = False) -> QLabel:
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     # Wide enough that Qt, which reckons the height of broken text at the smallest width, wastes none.
-    label.setMinimumWidth(240)
+    label.setMinimumWidth(345)
     label.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Minimum)
     if faint:
         label.setStyleSheet("color: rgba(190, 190, 190, 210);")
