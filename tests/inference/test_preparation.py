@@ -108,9 +108,34 @@ def test_a_subtraction_is_black_from_zero_down() -> None:
         _volume(data, (0, 60)), replace(PLAIN, source=ImageSource("subtraction", "post_index", 1))
     )
     assert plan.window[0] == 0
-    grey = grey_slices(_volume(data, (0, 60)), plan, [0])[0]
+    grey = grey_slices(_volume(data, (0, 60)), plan, [0])[0, 0]
     assert np.all(grey[:20] == 0)
     assert np.all(np.diff(grey[21:39].ravel()) > 0)
+
+
+def test_three_channels_are_three_times_in_one_window() -> None:
+    rng = np.random.default_rng(5)
+    data = rng.integers(100, 200, (6, 2, 40, 64)).astype(np.uint16)
+    data[1:] += np.array([300, 500, 450, 400, 350], dtype=np.uint16)[:, None, None, None]
+    volume = _volume(data, (0, 60, 120, 180, 240, 300))
+    channels = tuple(ImageSource("subtraction", "nearest_time", seconds) for seconds in (60.0, 120.0, 300.0))
+    spec = replace(PLAIN, source=channels[1], channels=channels)
+    assert not spec.problems()
+    prepared = prepare(volume, spec, [1, 0])
+    assert prepared.plan.phase == 2
+    assert prepared.plan.phases == (1, 2, 5)
+    assert prepared.plan.warnings == ()
+    low, high = prepared.plan.window
+    for channel, phase in enumerate((1, 2, 5)):
+        wanted = data[phase, [1, 0]].astype(np.float64) - data[0, [1, 0]]
+        np.testing.assert_allclose(
+            prepared.images[:, channel], np.clip((wanted - low) / (high - low), 0, 1), atol=1e-5
+        )
+    assert "phases 1, 2, 5" in prepared.description
+
+    short = prepare(_volume(data[:3], (0, 60, 120)), spec, [0])
+    assert short.plan.phases == (1, 2, 2)
+    assert any("same phase more than once" in warning for warning in short.plan.warnings)
 
 
 def test_large_volumes_are_sampled_evenly() -> None:

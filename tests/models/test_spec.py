@@ -60,6 +60,8 @@ def test_published_numbers_of_the_recipes() -> None:
         (PreparationSpec(size=(8, 227)), "32"),
         (PreparationSpec(window=(99, 1)), "percentiles"),
         (PreparationSpec(mode="other"), "mode"),  # type: ignore[arg-type]
+        (PreparationSpec(channels=(ImageSource(),)), "three channels"),
+        (PreparationSpec(channels=(ImageSource("subtraction"),) * 3), "as the source is"),
         (BackboneSpec("vgg99", "features"), "backbone 'vgg99'"),
         (BackboneSpec("resnet18", "features"), "layer of resnet18"),
         (PoolingSpec("max"), "pooling"),  # type: ignore[arg-type]

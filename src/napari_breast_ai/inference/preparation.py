@@ -31,8 +31,9 @@ class ImagePlan:
 
     Attributes:
         spec: the preparation.
-        phase: index of the phase.
-        subtracted: that phase minus the pre-contrast phase.
+        phase: index of the phase of the preparation's source.
+        phases: indices of the phases that the model sees: that one, or one for each of three channels.
+        subtracted: those phases minus the pre-contrast phase.
         window: the values, in the scanner's units, that become black and white.
         description: all of that in a sentence.
         warnings: sentences that a reader must see.
@@ -40,6 +41,7 @@ class ImagePlan:
 
     spec: PreparationSpec
     phase: int
+    phases: tuple[int, ...]
     subtracted: bool
     window: tuple[float, float]
     description: str
@@ -80,24 +82,50 @@ def plan_images(volume: DceVolume, spec: PreparationSpec) -> ImagePlan:
     Raises:
         InferenceError: the study lacks the phase.
     """
-    phase = choose_phase(volume, spec.source)
+    phases = tuple(choose_phase(volume, source) for source in spec.sources)
     subtracted = spec.source.kind == "subtraction"
-    low, high, constant = _window(volume, phase, subtracted, spec.window)
-    number = phase - volume.pre_contrast
-    what = f"post-contrast phase {number} of {volume.n_phases - 1 - volume.pre_contrast}"
-    what += f" (phase {phase}, {volume.times.start_s[phase]:.0f} s after the start)"
-    if subtracted:
-        what += f" minus the pre-contrast phase {volume.pre_contrast}, negative values black"
+    low, high, constant = _window(volume, phases, subtracted, spec.window)
     height, width = spec.size
     return ImagePlan(
         spec,
-        phase,
+        choose_phase(volume, spec.source),
+        phases,
         subtracted,
         (low, high),
-        f"The model saw {what}, values {low:.4g} to {high:.4g} (percentiles {spec.window[0]:g} to "
-        f"{spec.window[1]:g} of the body), resized to {height} × {width}.",
-        ("The image that the model saw has the same value everywhere.",) if constant else (),
+        f"The model saw {_what(volume, phases, subtracted)}, values {low:.4g} to {high:.4g} (percentiles "
+        f"{spec.window[0]:g} to {spec.window[1]:g} of the body), resized to {height} × {width}.",
+        _plan_warnings(phases, constant),
     )
+
+
+def _what(volume: DceVolume, phases: tuple[int, ...], subtracted: bool) -> str:
+    """The images in words."""
+    posts = volume.n_phases - 1 - volume.pre_contrast
+    numbers = ", ".join(str(phase - volume.pre_contrast) for phase in phases)
+    indices = ", ".join(str(phase) for phase in phases)
+    times = ", ".join(f"{volume.times.start_s[phase]:.0f}" for phase in phases)
+    many = "s" if len(phases) > 1 else ""
+    what = (
+        f"post-contrast phase{many} {numbers} of {posts} (phase{many} {indices}; {times} s after the start)"
+    )
+    if many:
+        what += " as the three channels of one image"
+    if subtracted:
+        what += f"{', each' if many else ''} minus the pre-contrast phase {volume.pre_contrast}"
+        what += ", negative values black"
+    return what
+
+
+def _plan_warnings(phases: tuple[int, ...], constant: bool) -> tuple[str, ...]:
+    warnings = []
+    if constant:
+        warnings.append("The image that the model saw has the same value everywhere.")
+    if len(set(phases)) < len(phases):
+        warnings.append(
+            "The model compares images of three times after the contrast agent, and the study has fewer: it "
+            "saw the same phase more than once, so its scores rest on less than it was trained with."
+        )
+    return tuple(warnings)
 
 
 def choose_phase(volume: DceVolume, source: ImageSource) -> int:
@@ -124,7 +152,7 @@ def choose_phase(volume: DceVolume, source: ImageSource) -> int:
 
 
 def grey_slices(volume: DceVolume, plan: ImagePlan, slices: Sequence[int]) -> NDArray[np.float32]:
-    """The slices as grey values 0..1, float32 (n, rows, columns), before resizing.
+    """The slices as grey values 0..1, float32 (n, 1 or 3, rows, columns), before resizing.
 
     Raises:
         InferenceError: the study lacks a slice.
@@ -135,9 +163,9 @@ def grey_slices(volume: DceVolume, plan: ImagePlan, slices: Sequence[int]) -> ND
                 f"The study has no slice {index}; its slices are 0 to {volume.n_slices - 1}."
             )
     chosen = list(slices)
-    values = volume.data[plan.phase, chosen].astype(np.float32)
+    values = np.stack([volume.data[phase, chosen] for phase in plan.phases], axis=1).astype(np.float32)
     if plan.subtracted:
-        values -= volume.data[volume.pre_contrast, chosen].astype(np.float32)
+        values -= volume.data[volume.pre_contrast, chosen].astype(np.float32)[:, None]
     low, high = plan.window
     values -= np.float32(low)
     values /= np.float32(high - low)
@@ -151,12 +179,11 @@ def make_images(volume: DceVolume, plan: ImagePlan, slices: Sequence[int]) -> Te
     Raises:
         InferenceError: the study lacks a slice.
     """
-    grey = torch.from_numpy(grey_slices(volume, plan, slices))[:, None]
-    return to_input(grey, plan.spec)
+    return to_input(torch.from_numpy(grey_slices(volume, plan, slices)), plan.spec)
 
 
 def to_input(grey: Tensor, spec: PreparationSpec) -> Tensor:
-    """Grey values 0..1 (n, 1, rows, columns) resized and put into the mode of the weights, (n, 3, H, W)."""
+    """Grey values 0..1 (n, 1 or 3, rows, columns), resized and in the mode of the weights, (n, 3, H, W)."""
     if tuple(grey.shape[2:]) != tuple(spec.size):
         grey = functional.interpolate(
             grey, size=spec.size, mode="bilinear", align_corners=False, antialias=True
@@ -171,14 +198,29 @@ def to_input(grey: Tensor, spec: PreparationSpec) -> Tensor:
 
 
 def _window(
-    volume: DceVolume, phase: int, subtracted: bool, percentiles: tuple[float, float]
+    volume: DceVolume, phases: tuple[int, ...], subtracted: bool, percentiles: tuple[float, float]
 ) -> tuple[float, float, bool]:
-    """Lower and upper value of the window, and whether the image is constant.
+    """Lower and upper value of the window of all phases together, and whether the images are constant.
 
     Air is left out: how much of it lies around the breasts says nothing about the tissue, and differs from
     scanner to scanner. A subtraction's air is told from the phase itself, since its own is noise around zero;
     its window begins at 0 or above.
     """
+    parts = [_body(volume, phase, subtracted) for phase in dict.fromkeys(phases)]
+    values = np.concatenate(parts)
+    low = 0.0
+    if values.size:
+        low, high = (float(value) for value in np.percentile(values, percentiles))
+        if subtracted:
+            # Scanners store subtractions without negative values: what falls is motion or noise, not uptake.
+            low = max(low, 0.0)
+        if high > low:
+            return low, high, False
+    return low, low + 1.0, True
+
+
+def _body(volume: DceVolume, phase: int, subtracted: bool) -> NDArray[np.float32]:
+    """Values of the phase, or its subtraction, at a sample of the body's voxels, finite, float32 (n,)."""
     signal = _sample(volume.data[phase])
     values = signal - _sample(volume.data[volume.pre_contrast]) if subtracted else signal
     finite = np.isfinite(signal) & np.isfinite(values)
@@ -188,15 +230,7 @@ def _window(
         # A study with hardly any body (a test object, an empty field) is taken as it is.
         if np.count_nonzero(body) >= max(100, 0.01 * values.size):
             values = values[body]
-        low, high = (float(value) for value in np.percentile(values, percentiles))
-        if subtracted:
-            # Scanners store subtractions without negative values: what falls is motion or noise, not uptake.
-            low = max(low, 0.0)
-        if high > low:
-            return low, high, False
-    else:
-        low = 0.0
-    return low, low + 1.0, True
+    return values
 
 
 def _sample(values: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -18,6 +18,10 @@ CHALLENGE = ("malignancy", "normal", "other benign", "IDC", "other malignant")
 _POST_CONTRAST = ImageSource("phase", "nearest_time", 120.0)
 
 
+def _subtraction(seconds: float) -> ImageSource:
+    return ImageSource("subtraction", "nearest_time", seconds)
+
+
 def _resnet50(name: str, pooling: PoolingSpec) -> ModelSpec:
     return ModelSpec(
         name=name,
@@ -50,8 +54,14 @@ RECIPES: dict[str, ModelSpec] = {
         ModelSpec(
             name="attention-squeezenet",
             recipe="attention-squeezenet",
+            # The early, the peak and the delayed image side by side: washout is what tells most, and one
+            # image cannot show it.
             preparation=PreparationSpec(
-                ImageSource("subtraction", "nearest_time", 120.0), (227, 227), (1.0, 99.5), "torchvision"
+                _subtraction(120.0),
+                (227, 227),
+                (1.0, 99.5),
+                "torchvision",
+                channels=(_subtraction(60.0), _subtraction(120.0), _subtraction(300.0)),
             ),
             backbone=BackboneSpec("squeezenet1_1", "features"),
             pooling=PoolingSpec("attention"),

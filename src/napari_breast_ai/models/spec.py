@@ -69,7 +69,9 @@ class PreparationSpec:
     """From a volume to the backbone's input.
 
     Attributes:
-        source: which image.
+        source: which image; the one that is shown beside the scores.
+        channels: three images of the source's kind for the three channels, so that the course of the enhancement
+            is seen; they share one window. None: the source's grey is copied to the three channels.
         size: (height, width) that the backbone sees, pixels.
         window: lower and upper percentile of the body's voxels that become black and white.
             A subtraction is black from 0 down, as on the scanner.
@@ -82,10 +84,22 @@ class PreparationSpec:
     size: tuple[int, int] = (227, 227)
     window: tuple[float, float] = (1.0, 99.5)
     mode: Mode = "torchvision"
+    channels: tuple[ImageSource, ...] | None = None
+
+    @property
+    def sources(self) -> tuple[ImageSource, ...]:
+        """The images that the model sees: one, or one for each of three channels."""
+        return self.channels or (self.source,)
 
     def problems(self) -> list[str]:
         """What is wrong, in words."""
         found = self.source.problems()
+        if self.channels is not None:
+            if len(self.channels) != 3:
+                found.append("The model's image has three channels; give three sources or none.")
+            if any(channel.kind != self.source.kind for channel in self.channels):
+                found.append("The channels must be phases, or subtractions, as the source is.")
+            found += [problem for channel in self.channels for problem in channel.problems()]
         if len(self.size) != 2 or min(self.size) < 32 or max(self.size) > 4096:
             found.append("The input's height and width must be between 32 and 4096 pixels.")
         if len(self.window) != 2 or not 0 <= self.window[0] < self.window[1] <= 100:
@@ -258,7 +272,9 @@ class ModelSpec:
         """
         top = _entries(data, cls, "model")
         preparation = _entries(top["preparation"], PreparationSpec, "preparation")
-        source = _make(ImageSource, preparation["source"], "source", kind=str, rule=str, value=float)
+        channels = preparation["channels"]
+        if not (channels is None or isinstance(channels, list)):
+            raise ModelError("The model's description is not usable: 'channels' must be a list or null.")
         groups = top["groups"]
         if not isinstance(groups, list):
             raise ModelError("The model's description is not usable: 'groups' must be a list.")
@@ -266,10 +282,11 @@ class ModelSpec:
             name=_typed(top["name"], str, "name"),
             recipe=_typed(top["recipe"], str, "recipe"),
             preparation=PreparationSpec(
-                source=source,
+                source=_source(preparation["source"]),
                 size=_pair(preparation["size"], int, "size"),
                 window=_pair(preparation["window"], float, "window"),
                 mode=_typed(preparation["mode"], str, "mode"),
+                channels=None if channels is None else tuple(_source(channel) for channel in channels),
             ),
             backbone=_make(BackboneSpec, top["backbone"], "backbone", name=str, layer=str, origin=str),
             pooling=_make(PoolingSpec, top["pooling"], "pooling", kind=str),
@@ -327,6 +344,11 @@ def _pair(value: object, kind: type, what: str) -> Any:
 def _make(cls: Any, data: object, what: str, **kinds: type) -> Any:
     entries = _entries(data, cls, what)
     return cls(**{key: _typed(entries[key], kind, key) for key, kind in kinds.items()})
+
+
+def _source(data: object) -> ImageSource:
+    source: ImageSource = _make(ImageSource, data, "source", kind=str, rule=str, value=float)
+    return source
 
 
 def _group(data: object) -> LabelGroup:
