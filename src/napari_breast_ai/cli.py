@@ -10,22 +10,20 @@ import io
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .console import RESEARCH_USE, Clock, ProgressLine, say_index, say_prediction
 from .core import BreastAIError, Cancelled, Progress, silent
 
 if TYPE_CHECKING:
     from .core import Box, DceVolume, Prediction
     from .models import Bundle
-    from .study import StudyIndex
 
 _MOST_SLICES = 100_000
 DEMO_MODEL = "demo-attention-squeezenet"
-RESEARCH_USE = "Research use only: not a medical device, not for decisions about patients."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace, Progress], None] = arguments.command
-    progress = _Line() if sys.stderr.isatty() and not arguments.quiet else silent
+    progress = ProgressLine() if sys.stderr.isatty() and not arguments.quiet else silent
     try:
         command(arguments, progress)
         sys.stdout.flush()
@@ -63,29 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Line:
-    """Progress as one line of a terminal that is written over."""
-
-    def __init__(self) -> None:
-        self._last = 0.0
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        now = time.monotonic()
-        if done < total and now - self._last < 0.1:
-            return
-        self._last = now
-        end = "\n" if done >= total else ""
-        # Blanks over what stood there: older Windows consoles print the code that erases a line.
-        print(f"\r{f'{what}: {done}/{total}':<50}", end=end, file=sys.stderr, flush=True)
-
-
 def _demo(arguments: argparse.Namespace, progress: Progress) -> None:
     """Do the main job on a synthetic study, or on one's own, and show it."""
     from .inference import predict, write_prediction
     from .models import load_bundle
     from .study import read_study
 
-    clock = _Clock()
+    clock = Clock()
     out = _folder(arguments.out)
     boxes: tuple[Box, ...] = ()
     if arguments.path is None:
@@ -107,7 +89,7 @@ def _demo(arguments: argparse.Namespace, progress: Progress) -> None:
     clock.lap("predict and explain every slice")
     write_prediction(prediction, volume, out, boxes=boxes)
     clock.lap("write the prediction")
-    _say_prediction(prediction, volume)
+    say_prediction(prediction, volume)
     _show(arguments, volume, study, boxes, bundle, prediction, out / "screenshot.png", clock)
     (out / "timing.json").write_text(json.dumps(clock.laps, indent=2) + "\n", encoding="utf-8")
     print(f"Left in {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
@@ -121,7 +103,7 @@ def _show(
     bundle: Bundle,
     prediction: Prediction,
     screenshot: Path,
-    clock: _Clock,
+    clock: Clock,
 ) -> None:
     """Open the window on the result: for a look, and for the picture of it."""
     show = _viewer("show")
@@ -166,7 +148,7 @@ def _index(arguments: argparse.Namespace, progress: Progress) -> None:
 
     index = scan(arguments.path, progress)
     if arguments.json is None:
-        _say_index(index)
+        say_index(index)
         return
     text = json.dumps(index.to_json(), indent=2) + "\n"
     if str(arguments.json) == "-":
@@ -198,7 +180,7 @@ def _predict(arguments: argparse.Namespace, progress: Progress) -> None:
         progress=progress,
     )
     written = write_prediction(prediction, volume, out, top=arguments.top, boxes=boxes)
-    _say_prediction(prediction, volume)
+    say_prediction(prediction, volume)
     print(f"Wrote {', '.join(path.name for path in written)} to {arguments.out}.")
 
 
@@ -228,57 +210,12 @@ def _models(arguments: argparse.Namespace, progress: Progress) -> None:
     bundles = list_bundles()
     print("Bundles (predict --model NAME, or a bundle's folder):")
     for bundle in bundles:
-        made = bundle.problem or f"{bundle.spec.recipe if bundle.spec else '?'}, {bundle.origin}"
-        print(f"  {bundle.name}: {made}")
+        print(f"  {bundle.name}: {bundle.summary}")
     if not bundles:
         print("  none")
     print("Recipes:")
     for name in RECIPES:
         print(f"  {name}")
-
-
-def _say_index(index: StudyIndex) -> None:
-    """The audit for people: groups, their phases, and what was not used."""
-    for group in index.groups:
-        times = [phase.time_s for phase in group.phases]
-        print(f"{group.role}: {group.description or '(no description)'} ({group.judged.reason})")
-        print(f"  {group.n_phases} phase(s) × {group.n_slices} slice(s) in {len(group.paths)} file(s)")
-        if len(times) > 1:
-            listed = ", ".join("?" if t is None else f"{t:.1f}" for t in times)
-            print(f"  phase times (s): {listed}; from {group.phases[-1].time_source}")
-        for warning in group.warnings:
-            print(f"  Note: {warning}")
-    shown = 20
-    for unused in index.unused[:shown]:
-        print(f"unused: {unused.file}: {unused.reason}")
-    if len(index.unused) > shown:
-        print(f"unused: {len(index.unused) - shown} more; --json lists them all")
-    print(f"{index.files} files: {index.files - len(index.unused)} in groups, {len(index.unused)} unused.")
-
-
-def _say_prediction(prediction: Prediction, volume: DceVolume) -> None:
-    """The case's scores in a few lines."""
-    shape = volume.data.shape
-    print(f"{shape[0]} phases × {shape[1]} slices of {shape[2]} × {shape[3]}; {prediction.input}")
-    for label, value in prediction.case.probabilities.items():
-        print(f"  {label}: {'not scored' if value is None else f'{value:.3f}'}")
-    print(f"  {prediction.case.rule}")
-    for warning in prediction.warnings:
-        print(f"  Note: {warning}")
-    print(RESEARCH_USE)
-
-
-class _Clock:
-    """Seconds of each step, in order."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = round(now - self._last, 3)
-        self._last = now
 
 
 class CommandError(BreastAIError):

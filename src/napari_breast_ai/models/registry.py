@@ -38,6 +38,14 @@ class BundleInfo:
     spec: ModelSpec | None
     problem: str = ""
 
+    @property
+    def summary(self) -> str:
+        """One line: what it is and asks, or why it cannot be used."""
+        if self.problem or self.spec is None:
+            return self.problem
+        labels = "; ".join(", ".join(group.labels) for group in self.spec.groups)
+        return f"{self.spec.recipe} for {labels} ({self.origin})"
+
 
 @dataclass(frozen=True)
 class BundleConfig:

@@ -1,0 +1,74 @@
+"""What the command line prints: progress, the audit, a case's scores, and how long each step took."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .core import DceVolume, Prediction
+    from .study import StudyIndex
+
+RESEARCH_USE = "Research use only: not a medical device, not for decisions about patients."
+
+
+class ProgressLine:
+    """Progress as one line of a terminal that is written over."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if done < total and now - self._last < 0.1:
+            return
+        self._last = now
+        end = "\n" if done >= total else ""
+        # Blanks over what stood there: older Windows consoles print the code that erases a line.
+        print(f"\r{f'{what}: {done}/{total}':<50}", end=end, file=sys.stderr, flush=True)
+
+
+def say_index(index: StudyIndex) -> None:
+    """The audit for people: groups, their phases, and what was not used."""
+    for group in index.groups:
+        times = [phase.time_s for phase in group.phases]
+        print(f"{group.role}: {group.description or '(no description)'} ({group.judged.reason})")
+        print(f"  {group.n_phases} phase(s) × {group.n_slices} slice(s) in {len(group.paths)} file(s)")
+        if len(times) > 1:
+            listed = ", ".join("?" if t is None else f"{t:.1f}" for t in times)
+            print(f"  phase times (s): {listed}; from {group.phases[-1].time_source}")
+        for warning in group.warnings:
+            print(f"  Note: {warning}")
+    shown = 20
+    for unused in index.unused[:shown]:
+        print(f"unused: {unused.file}: {unused.reason}")
+    if len(index.unused) > shown:
+        print(f"unused: {len(index.unused) - shown} more; --json lists them all")
+    print(f"{index.files} files: {index.files - len(index.unused)} in groups, {len(index.unused)} unused.")
+
+
+def say_prediction(prediction: Prediction, volume: DceVolume) -> None:
+    """The case's scores in a few lines."""
+    shape = volume.data.shape
+    print(f"{shape[0]} phases × {shape[1]} slices of {shape[2]} × {shape[3]}; {prediction.input}")
+    for label, value in prediction.case.probabilities.items():
+        print(f"  {label}: {'not scored' if value is None else f'{value:.3f}'}")
+    print(f"  {prediction.case.rule}")
+    for warning in prediction.warnings:
+        print(f"  Note: {warning}")
+    print(RESEARCH_USE)
+
+
+class Clock:
+    """Seconds of each step, in order."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End the step that `name` names and begin the next."""
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
