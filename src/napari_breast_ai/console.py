@@ -20,6 +20,7 @@ class ProgressLine:
         self._last = 0.0
 
     def __call__(self, done: int, total: int, what: str) -> None:
+        """Write the line anew, at most ten times a second."""
         now = time.monotonic()
         if done < total and now - self._last < 0.1:
             return
