@@ -29,7 +29,7 @@ def make_examples(patients: int = 6, slices: int = 8, size: int = 64, seed: int 
             boxes.append(found)
             names.append(f"p{p}")
             zs.append(z)
-    return Examples(np.array(images, np.uint8), tuple(boxes), tuple(names), tuple(zs))
+    return Examples(np.array(images, np.uint8)[:, None], tuple(boxes), tuple(names), tuple(zs))
 
 
 @pytest.fixture(scope="session")
@@ -40,4 +40,4 @@ def blobs() -> Examples:
 @pytest.fixture
 def small_spec():
     recipe = RECIPES["attention-squeezenet"]
-    return replace(recipe, preparation=replace(recipe.preparation, size=(64, 64)))
+    return replace(recipe, preparation=replace(recipe.preparation, size=(64, 64), channels=None))

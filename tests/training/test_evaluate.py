@@ -92,7 +92,11 @@ def test_evaluation_goes_to_json_with_auc_and_intervals(blobs, plain_spec):
 
 def provenance():
     return Provenance(
-        "Does this.", {"training": {"IGM": 3}, "held-out test": {"normal": 1}}, "Fitted so.", "make it"
+        "Does this.",
+        {"training": {"IGM": 3}, "held-out test": {"normal": 1}},
+        "Phantoms so.",
+        "Fitted so.",
+        "make it",
     )
 
 

@@ -56,7 +56,8 @@ def augment(
     """Change a batch of windowed slices and their boxes in the same way.
 
     Args:
-        images: float32 (n, 1, rows, columns), windowed to 0..1.
+        images: float32 (n, channels, rows, columns), windowed to 0..1. All channels change alike, so that the
+            course of the enhancement stays what it was.
         boxes: per slice, in pixels of these images.
         spec: how much.
         rng: of the draws.
@@ -65,7 +66,7 @@ def augment(
         Images of the same shape in 0..1 (black beyond the image's edge), and the boxes, which may reach
         outside.
     """
-    n, _, rows, columns = images.shape
+    n, channels, rows, columns = images.shape
     flip = np.where(rng.random(n) < spec.mirror, -1.0, 1.0)
     scale = np.exp(rng.uniform(np.log(spec.scale[0]), np.log(spec.scale[1]), n))
     shift = rng.uniform(-spec.shift, spec.shift, (n, 2))
@@ -76,7 +77,7 @@ def augment(
     theta[:, 0, 2] = -2 * shift[:, 1] * flip / scale
     theta[:, 1, 1] = 1 / scale
     theta[:, 1, 2] = -2 * shift[:, 0] / scale
-    grid = functional.affine_grid(torch.from_numpy(theta), [n, 1, rows, columns], align_corners=False)
+    grid = functional.affine_grid(torch.from_numpy(theta), [n, channels, rows, columns], align_corners=False)
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     def factors(largest: float) -> Tensor:

@@ -22,12 +22,14 @@ class Provenance:
     Attributes:
         summary: one sentence: what it does.
         parts: part of the split ("training", "validation", "held-out test") to number of patients by class.
+        cohort: sentences on the phantoms.
         fitting: sentences on how it was fitted.
         command: the command that makes it again.
     """
 
     summary: str
     parts: Mapping[str, Mapping[str, int]]
+    cohort: str
     fitting: str
     command: str
 
@@ -48,10 +50,8 @@ def phantom_card(spec: ModelSpec, provenance: Provenance, evaluation: Evaluation
         provenance.summary,
         "",
         "**Trained from scratch on synthetic phantoms only. It has never seen a patient's image, and "
-        "nothing below says "
-        "anything about patients. It shows how the software works. Research use only; not a medical "
-        "device; not for "
-        "diagnosis.**",
+        "nothing below says anything about patients. It shows how the software works. Research use "
+        "only; not a medical device; not for diagnosis.**",
         "",
         "## What it is",
         "",
@@ -64,8 +64,7 @@ def phantom_card(spec: ModelSpec, provenance: Provenance, evaluation: Evaluation
         "## What it was made from",
         "",
         f"{total} digital breast phantoms of this package, each another synthetic woman, split by "
-        f"patient: no woman is in "
-        "two parts.",
+        f"patient: no woman is in two parts. {provenance.cohort}",
         "",
         "| part | patients | IGM | NME | no lesion |",
         "| --- | --- | --- | --- | --- |",
@@ -79,8 +78,7 @@ def phantom_card(spec: ModelSpec, provenance: Provenance, evaluation: Evaluation
         "## Held-out figures, on phantoms",
         "",
         f"From the {held_out} phantoms of the test part ({evaluation.slices[0]} slices, "
-        f"{evaluation.slices[1]} with a "
-        "lesion), used for nothing else. " + _INTERVALS,
+        f"{evaluation.slices[1]} with a lesion), used for nothing else. " + _INTERVALS,
         "",
         "| figure | value | 95 % interval | of |",
         "| --- | --- | --- | --- |",
@@ -93,15 +91,13 @@ def phantom_card(spec: ModelSpec, provenance: Provenance, evaluation: Evaluation
             _row("attention's largest cell touches a true lesion box", game.cells),
             "",
             f"By chance the peak would lie inside a box on {game.chance:.1%} of these slices, and the "
-            f"largest cell would "
-            f"touch one on {game.chance_cells:.1%}.",
+            f"largest cell would touch one on {game.chance_cells:.1%}.",
         ]
     if evaluation.unanswered:
         lines += [
             "",
             f"On {evaluation.unanswered} patients with a lesion no slice let the diagnosis be answered; "
-            f"they count as wrong, "
-            "and as undecided in the AUC.",
+            "they count as wrong, and as undecided in the AUC.",
         ]
     lines += [
         "",
@@ -110,8 +106,7 @@ def phantom_card(spec: ModelSpec, provenance: Provenance, evaluation: Evaluation
         "## What it is not",
         "",
         "Phantoms are simpler than people and differ from them in ways that nobody has measured. On "
-        "real images the scores "
-        "may be wrong in any direction, and the heat maps may lie anywhere.",
+        "real images the scores may be wrong in any direction, and the heat maps may lie anywhere.",
         "",
     ]
     return "\n".join(lines)
@@ -122,13 +117,17 @@ def _row(name: str, estimate: Estimate) -> str:
 
 
 def _source(spec: ModelSpec) -> str:
-    source = spec.preparation.source
+    """The image in words; several are the three channels of one picture."""
+    sources = spec.preparation.sources
+    values = ", ".join(f"{source.value:g}" for source in sources)
     when = (
-        f"the phase nearest to {source.value:g} s after the start"
-        if source.rule == "nearest_time"
-        else f"post-contrast phase {source.value:g}"
+        f"the phase nearest to {values} s after the start"
+        if sources[0].rule == "nearest_time"
+        else f"post-contrast phase {values}"
     )
-    return f"{when} minus the pre-contrast phase" if source.kind == "subtraction" else when
+    if len(sources) > 1:
+        when = "as three colours, " + when
+    return f"{when}, minus the pre-contrast phase" if sources[0].kind == "subtraction" else when
 
 
 def _groups(spec: ModelSpec) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -47,9 +46,9 @@ class CohortSpec:
     patients: int = 240
     seed: int = 0
     matrix: tuple[int, int] = (256, 256)
-    slice_mm: tuple[float, float] = (3.0, 6.0)
+    slice_mm: tuple[float, float] = (3.5, 6.0)
     extent_mm: float = 120.0
-    interval_s: tuple[float, float] = (50.0, 75.0)
+    interval_s: tuple[float, float] = (55.0, 70.0)
 
     def problems(self) -> list[str]:
         """What is wrong, in words."""
@@ -62,12 +61,10 @@ class CohortSpec:
             found.append("The times between phases must be positive, the shortest first.")
         if not 0 < self.slice_mm[0] <= self.slice_mm[1] <= self.extent_mm:
             found.append("The distances between slices must be positive, the smallest first.")
-        return found or self.phantom(0, 120.0).problems()
+        return found or self.phantom(0, 300.0).problems()
 
     def phantom(self, patient: int, until_s: float) -> PhantomSpec:
-        """The phantom of a patient, with no more phases than are needed to have one on each side of
-        `until_s`.
-        """
+        """The phantom of a patient, with no phase after the one that starts nearest to `until_s`."""
         seed = FIRST_SEED * (self.seed + 1) + patient
         rng = np.random.default_rng(seed)
         interval = round(float(rng.uniform(*self.interval_s)), 1)
@@ -76,7 +73,7 @@ class CohortSpec:
             kind=_TURNS[patient % len(_TURNS)],
             seed=seed,
             shape=(max(1, round(self.extent_mm / slice_mm)), *self.matrix),
-            n_phases=1 + max(1, math.ceil(until_s / interval)),
+            n_phases=1 + max(1, round(until_s / interval)),
             interval_s=interval,
             slice_mm=slice_mm,
         )
@@ -106,9 +103,9 @@ def make_cohort(
     problems = spec.problems() + preparation.problems()
     if problems:
         raise TrainingError(" ".join(problems))
-    until = preparation.source.value if preparation.source.rule == "nearest_time" else 0.0
-    if preparation.source.rule == "post_index":
-        until = spec.interval_s[1] * preparation.source.value
+    if any(source.rule != "nearest_time" for source in preparation.sources):
+        raise TrainingError("A cohort of phantoms needs a model whose phases are chosen by their times.")
+    until = max(source.value for source in preparation.sources)
     jobs = [(f"phantom-{p.seed}", p) for p in (spec.phantom(i, until) for i in range(spec.patients))]
     if cache is not None:
         try:
@@ -128,13 +125,13 @@ def prepare_case(
     """
     plan = plan_images(volume, preparation)
     grey = torch.from_numpy(grey_slices(volume, plan, range(volume.n_slices)))
-    rows, columns = (int(size) for size in grey.shape[1:])
+    rows, columns = (int(size) for size in grey.shape[2:])
     height, width = preparation.size
     if (rows, columns) != (height, width):
         # The same interpolation as in `inference.to_input`, which then leaves the size as it is.
         grey = functional.interpolate(
-            grey[:, None], size=(height, width), mode="bilinear", align_corners=False, antialias=True
-        )[:, 0]
+            grey, size=(height, width), mode="bilinear", align_corners=False, antialias=True
+        )
     per_slice: list[list[Box]] = [[] for _ in range(volume.n_slices)]
     for box in boxes:
         per_slice[box.z].append(_rescale(box, height / rows, width / columns))
@@ -195,11 +192,12 @@ def _make_one(job: Job) -> Examples:
 
 
 def _key(spec: PhantomSpec, preparation: PreparationSpec) -> str:
-    """Changes with the phantom, with its code, and with the preparation (whose mode is applied later)."""
+    """Changes with phantom and preparation (but its mode, which is applied later), and with the code of both."""
     wanted: dict[str, Any] = {"phantom": asdict(spec), "preparation": asdict(preparation)}
     wanted["preparation"].pop("mode")
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
-    for source in sorted(Path(next(iter(phantom_room.__path__))).glob("*.py")):
+    code = sorted(Path(next(iter(phantom_room.__path__))).glob("*.py"))
+    for source in (*code, Path(plan_images.__code__.co_filename), Path(__file__)):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:32]
 

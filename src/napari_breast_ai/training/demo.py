@@ -11,7 +11,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import platformdirs
 import torch
 
 from ..core import BreastAIError, Progress, silent
-from ..models import RECIPES, Composition, ModelSpec, NarrowHead, PoolingSpec, build, save_bundle
+from ..models import RECIPES, Composition, ImageSource, ModelSpec, NarrowHead, PoolingSpec, build, save_bundle
 from ..models import HeadSpec as Head
 from .card import Provenance, phantom_card
 from .cohort import CohortSpec, make_cohort
@@ -45,22 +45,24 @@ class DemoSpec:
 
     Attributes:
         patients: number of phantoms.
-        epochs: of the attention model; the narrow model's backbone gets a quarter.
+        epochs: of the attention model; the narrow model's backbone gets half as many more.
         seed: of the cohort, the split, the weights and the training.
         threads: of torch, and processes that make phantoms.
+        narrow: make the narrow model, too.
     """
 
     patients: int = 240
-    epochs: int = 24
+    epochs: int = 20
     seed: int = 0
     threads: int = 2
+    narrow: bool = False
 
     def command(self) -> str:
         """The command that does the same again."""
         return (
             f"python -m napari_breast_ai.training.demo --out DIR --patients {self.patients} --epochs "
             f"{self.epochs} "
-            f"--seed {self.seed} --threads {self.threads}"
+            f"--seed {self.seed} --threads {self.threads}" + " --narrow" * self.narrow
         )
 
 
@@ -70,9 +72,13 @@ def attention_spec() -> ModelSpec:
 
 
 def narrow_spec() -> ModelSpec:
-    """M1's model on subtracted slices (its data set 2), prepared as for the attention model."""
+    """M1's model on subtracted slices (its data set 2), of a late phase, in the mode of the attention model."""
+    preparation = RECIPES["attention-squeezenet"].preparation
+    late = ImageSource("subtraction", "nearest_time", 300.0)
     return replace(
-        RECIPES["squeezenet-narrow"], name=NARROW, preparation=RECIPES["attention-squeezenet"].preparation
+        RECIPES["squeezenet-narrow"],
+        name=NARROW,
+        preparation=replace(preparation, source=late, channels=None),
     )
 
 
@@ -83,7 +89,7 @@ def attention_fit(spec: DemoSpec) -> FitSpec:
         seed=spec.seed,
         lr=7e-4,
         lesion_share=0.75,
-        weights=LossWeights(attention=2.0, attention_positive=5.0),
+        weights=LossWeights(attention=2.0, attention_positive=5.0, groups={"diagnosis": 1.5}),
     )
 
 
@@ -95,7 +101,7 @@ def make_demo(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, Evaluation]:
-    """Train, judge and write both demo bundles.
+    """Train, judge and write the demo bundles.
 
     Args:
         out: folder in which the bundles' folders appear.
@@ -112,8 +118,9 @@ def make_demo(
         BundleError: when a bundle cannot be written.
     """
     model_spec = attention_spec()
+    cohort = cohort or CohortSpec(patients=spec.patients, seed=spec.seed)
     examples = make_cohort(
-        cohort or CohortSpec(patients=spec.patients, seed=spec.seed),
+        cohort,
         model_spec.preparation,
         workers=spec.threads,
         cache=cache,
@@ -128,25 +135,27 @@ def make_demo(
     found = {ATTENTION: evaluate(attention, held_out, progress=progress)}
     fitted = attention_fit(spec)
     _save(
-        out, attention, found[ATTENTION], examples, split, spec,
+        out, attention, found[ATTENTION], examples, split, spec, cohort,
         "Says for each slice whether there is a lesion and, if so, granulomatous mastitis (IGM) against "
-        "malignant "
-        "non-mass enhancement (NME); its attention was trained to lie on lesion boxes.",
+        "malignant non-mass enhancement (NME); its attention was trained to lie on lesion boxes.",
         f"All weights were fitted with the attention loss and the task losses for {len(history.epochs)} "
-        f"epochs; those of "
-        f"epoch {history.best}, the best on the validation part, were kept.",
+        f"epochs; those of epoch {history.best}, the best on the validation part, were kept.",
         {"fit": fitted.to_json(), "history": _curves(history)},
     )  # fmt: skip
+    if not spec.narrow:
+        return found
+    examples = make_cohort(
+        cohort, narrow_spec().preparation, workers=spec.threads, cache=cache, progress=progress
+    )
+    held_out = examples.subset(split.test)
     narrow, notes = _fit_narrow(attention, examples, split, spec, progress)
     found[NARROW] = evaluate(narrow, held_out, boxed=True, progress=progress)
     _save(
-        out, narrow, found[NARROW], examples, split, spec,
+        out, narrow, found[NARROW], examples, split, spec, cohort,
         "Tells granulomatous mastitis (IGM) from malignant non-mass enhancement (NME) on slices that "
-        "show a lesion: 1000 "
-        "frozen SqueezeNet features and a narrow network with 10 hidden units.",
+        "show a lesion: 1000 frozen SqueezeNet features and a narrow network with 10 hidden units.",
         "The backbone was trained for lesion detection and diagnosis on the training part, then frozen; "
-        "the narrow head "
-        "was fitted by full-batch L-BFGS on the standardised features of the same part's lesion slices.",
+        "the narrow head was fitted by full-batch L-BFGS on the standardised features of the same part's lesion slices.",
         notes,
     )  # fmt: skip
     return found
@@ -168,7 +177,7 @@ def _fit_narrow(
     task = replace(final, groups=attention.spec.groups, head=Head("linear"), pooling=PoolingSpec("average"))
     teacher = _fresh(task, spec.seed + 1)
     teacher.backbone.load_state_dict(attention.backbone.state_dict(), strict=False)
-    how = FitSpec(epochs=max(1, spec.epochs // 4), lr=3e-4, lesion_share=0.75, seed=spec.seed + 1)
+    how = FitSpec(epochs=max(1, spec.epochs // 2), lr=3e-4, lesion_share=0.75, seed=spec.seed + 1)
     history = fit(teacher, examples, split.train, _thinned(examples, split), how, progress)
     model = _fresh(final, spec.seed + 2)
     model.backbone.load_state_dict(teacher.backbone.state_dict())
@@ -212,6 +221,17 @@ def _thinned(examples: Examples, split: Split) -> list[int]:
     return [i for i in split.validation if lesions[i] or examples.slices[i] % 3 == 0]
 
 
+def _phantoms(cohort: CohortSpec) -> str:
+    """The phantoms in words."""
+    rows, columns = cohort.matrix
+    (fast, slow), (thin, thick) = cohort.interval_s, cohort.slice_mm
+    sample = cohort.phantom(0, 300.0)
+    return (
+        f"Each has {rows} × {columns} pixels, slices {thin:g} to {thick:g} mm apart and phases {fast:g} to {slow:g} s "
+        f"apart. The traits of the two classes overlap as in the phantom's overlap = {sample.overlap:g}."
+    )
+
+
 def _curves(history: History) -> dict[str, Any]:
     def plain(epoch: Epoch) -> dict[str, Any]:
         return {"epoch": epoch.number, "training loss": epoch.train, "validation auc": epoch.validation}
@@ -226,6 +246,7 @@ def _save(
     examples: Examples,
     split: Split,
     spec: DemoSpec,
+    cohort: CohortSpec,
     summary: str,
     fitting: str,
     notes: dict[str, Any],
@@ -237,13 +258,16 @@ def _save(
     for name, indices in split.parts().items():
         patients = {examples.patients[i] for i in indices}
         parts[names[name]] = dict(sorted(Counter(truth[p] or "normal" for p in patients).items()))
-    card = phantom_card(model.spec, Provenance(summary, parts, fitting, spec.command()), evaluation)
+    card = phantom_card(
+        model.spec, Provenance(summary, parts, _phantoms(cohort), fitting, spec.command()), evaluation
+    )
     report = {
         "schema": "napari-breast-ai/evaluation",
         "version": 1,
         "data": "synthetic phantoms only; says nothing about patients",
         "split": {"by": "patient", "patients": parts},
         "held-out": evaluation.to_json(),
+        "cohort": asdict(cohort),
         "training": notes | {"command": spec.command()},
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
@@ -269,10 +293,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=platformdirs.user_cache_path("napari-breast-ai", appauthor=False) / "phantoms",
         help="folder for prepared slices (default: %(default)s)",
     )
+    parser.add_argument("--narrow", action="store_true", help="make the narrow model, too")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(given.threads)
-    spec = DemoSpec(given.patients, given.epochs, given.seed, given.threads)
+    spec = DemoSpec(given.patients, given.epochs, given.seed, given.threads, given.narrow)
     try:
         found = make_demo(given.out, spec, cache=given.cache, progress=_Reporter())
     except BreastAIError as error:

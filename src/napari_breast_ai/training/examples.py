@@ -25,7 +25,7 @@ class Examples:
     """n slices of some patients, prepared but for the mode of the weights.
 
     Attributes:
-        images: uint8 (n, rows, columns), the model's window scaled to 0..255, at the model's input size.
+        images: uint8 (n, 1 or 3, rows, columns), the model's window scaled to 0..255, at the model's input size.
         boxes: per slice, in pixels of these images.
         patients: patient of each slice.
         slices: index of each slice in its volume.
@@ -37,8 +37,8 @@ class Examples:
     slices: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 3 or self.images.dtype != np.uint8:
-            raise ValueError("Images must be uint8 (slice, row, column).")
+        if self.images.ndim != 4 or self.images.shape[1] not in (1, 3) or self.images.dtype != np.uint8:
+            raise ValueError("Images must be uint8 (slice, channel, row, column) with one or three channels.")
         if not len(self.images) == len(self.boxes) == len(self.patients) == len(self.slices):
             raise ValueError("Every slice needs its boxes, its patient and its index.")
 
@@ -48,7 +48,7 @@ class Examples:
     @property
     def image_shape(self) -> tuple[int, int]:
         """(rows, columns)."""
-        return int(self.images.shape[1]), int(self.images.shape[2])
+        return int(self.images.shape[2]), int(self.images.shape[3])
 
     @property
     def lesion_boxes(self) -> tuple[tuple[Box, ...], ...]:
@@ -81,8 +81,8 @@ class Examples:
         )
 
     def grey(self, indices: Sequence[int]) -> Tensor:
-        """The images at the indices as float32 (n, 1, rows, columns) in 0..1."""
-        return torch.from_numpy(self.images[list(indices)]).unsqueeze(1).float() / 255
+        """The images at the indices as float32 (n, 1 or 3, rows, columns) in 0..1."""
+        return torch.from_numpy(self.images[list(indices)]).float() / 255
 
 
 def join(parts: Sequence[Examples]) -> Examples:
