@@ -1,7 +1,7 @@
 """Hours of reading in minutes: slice steps with overlays on, boxes drawn and deleted, studies opened and closed.
 
 A real window, the real session, the real journal. It fails (exit status 1) on a crash, on memory that grows by more
-than the limit after a warm-up, and on a falling or rising count of references to None, by which a broken pair of
+than the limit after a warm-up, and on a falling count of references to None, by which a broken pair of
 PySide6 and Python shows itself long before it dies.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/soak.py
@@ -26,7 +26,7 @@ os.environ.setdefault("NAPARI_ASYNC", "0")
 import napari
 import numpy as np
 import psutil
-from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtCore import QCoreApplication, QEvent, QObject
 
 from napari_breast_ai.core import (
     CaseScores,
@@ -40,8 +40,7 @@ from napari_breast_ai.core import (
 )
 from napari_breast_ai.viewer.session import Session, get_session
 
-NONE_DRIFT = 2000
-"""References to None come and go with live objects; a broken pair of versions loses one with every call."""
+PROBE_CALLS = 10_000
 
 
 def study(seed: int, shape: tuple[int, int, int]) -> DceVolume:
@@ -74,13 +73,22 @@ def prediction(volume: DceVolume, seed: int) -> Prediction:
     )
 
 
+def lost_nones() -> int:
+    """References to None lost by `PROBE_CALLS` calls into Qt that return nothing: about 0, or one a call."""
+    probe = QObject()
+    before = sys.getrefcount(None)
+    for _ in range(PROBE_CALLS):
+        probe.setObjectName("probe")
+    return before - sys.getrefcount(None)
+
+
 def settle() -> None:
     """Let Qt paint and let deleted things go."""
     QCoreApplication.processEvents()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
-def step_slices(session: Session, steps: int, beat: Callable[[], None]) -> None:
+def step_slices(session: Session, steps: int) -> None:
     """Walk through slices and phases, painting every one."""
     assert session.volume is not None
     n, phases = session.volume.n_slices, session.volume.n_phases
@@ -89,11 +97,9 @@ def step_slices(session: Session, steps: int, beat: Callable[[], None]) -> None:
         index = step % n if turn % 2 == 0 else n - 1 - step % n
         session.go_to(index, turn % phases)
         QCoreApplication.processEvents()
-        if step % 500 == 0:
-            beat()
 
 
-def draw_and_delete(session: Session, boxes: int, beat: Callable[[], None]) -> None:
+def draw_and_delete(session: Session, boxes: int) -> None:
     """Draw boxes over the slices, ten on the screen at a time, and delete them, as a person does."""
     layer, volume = session.boxes.layer, session.volume
     assert layer is not None and volume is not None and session.journal is not None
@@ -108,8 +114,6 @@ def draw_and_delete(session: Session, boxes: int, beat: Callable[[], None]) -> N
         if len(layer.data) >= 10:
             layer.selected_data = set(range(len(layer.data)))
             layer.remove_selected()
-        if number % 50 == 0:
-            beat()
     if len(layer.data):
         layer.selected_data = set(range(len(layer.data)))
         layer.remove_selected()
@@ -117,20 +121,17 @@ def draw_and_delete(session: Session, boxes: int, beat: Callable[[], None]) -> N
         raise AssertionError("Boxes that were deleted are still in the journal.")
 
 
-def open_and_close(
-    session: Session, folder: Path, studies: int, shape: tuple[int, int, int], beat: Callable[[], None]
-) -> None:
+def open_and_close(session: Session, folder: Path, studies: int, shape: tuple[int, int, int]) -> None:
     """Open one study after the other, each with a prediction and both overlays."""
     for seed in range(studies):
         volume = study(seed, shape)
         session.show_study(volume, str(folder))
         session.set_prediction(prediction(volume, seed))
         settle()
-        step_slices(session, 20, beat)
+        step_slices(session, 10)
         session.close_study()
         settle()
         gc.collect()
-        beat()
 
 
 def soak(
@@ -154,15 +155,12 @@ def soak(
     process = psutil.Process()
     own = viewer is None
     viewer = viewer if viewer is not None else napari.Viewer(title="soak")
-    nones: list[int] = []
 
-    def beat() -> None:
-        nones.append(sys.getrefcount(None))
-
-    def memory() -> float:
+    def measure() -> tuple[float, int]:
+        """Resident memory in MB and references to None, each time in the same state: a study open, all done."""
         settle()
         gc.collect()
-        return process.memory_info().rss / 2**20
+        return process.memory_info().rss / 2**20, sys.getrefcount(None)
 
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
@@ -173,22 +171,22 @@ def soak(
         session = get_session(viewer, "soak")
 
         def work(part_steps: int, part_boxes: int, part_studies: int) -> None:
-            open_and_close(session, folder, part_studies, shape, beat)
+            open_and_close(session, folder, part_studies, shape)
             volume = study(99, shape)
             session.show_study(volume, str(folder))
             session.set_prediction(prediction(volume, 99))
             session.set_display(attention=True, gradcam=True)
-            draw_and_delete(session, part_boxes, beat)
-            step_slices(session, part_steps, beat)
+            draw_and_delete(session, part_boxes)
+            step_slices(session, part_steps)
 
         say("warm-up")
-        work(min(500, steps), min(60, boxes), min(3, studies))
-        nones.clear()
-        before = memory()
+        work(min(500, steps // 4), min(60, boxes), min(3, studies))
+        before, nones = measure()
         say(f"after the warm-up: {before:.0f} MB")
         work(steps, boxes, studies)
-        after = memory()
-        drift = nones[-1] - nones[len(nones) // 10]
+        after, nones_after = measure()
+        drift = nones_after - nones
+        lost = lost_nones()
         session.close_study()
         session.shut_down()
         if own:
@@ -197,8 +195,13 @@ def soak(
     problems = []
     if after - before > limit_mb:
         problems.append(f"Memory grew by {after - before:.1f} MB; the limit is {limit_mb:.0f} MB.")
-    if abs(drift) > NONE_DRIFT:
-        problems.append(f"References to None drifted by {drift}: PySide6 and Python are a broken pair.")
+    # Every picture drawn leaves a few references to None more in napari 0.9.2 with vispy 0.17, the plain window with
+    # one image too (3 a step): that harms nothing. Losing them kills the process, so losing is what fails here.
+    if lost > PROBE_CALLS // 10 or drift < -steps:
+        problems.append(
+            f"References to None are lost ({lost} in {PROBE_CALLS} calls, {-drift} in the soak): "
+            "this PySide6 and Python are a broken pair."
+        )
     return {
         "steps": steps,
         "boxes": boxes,
@@ -206,7 +209,8 @@ def soak(
         "seconds": round(time.monotonic() - start, 1),
         "memory_after_warm_up_mb": round(before, 1),
         "memory_growth_mb": round(after - before, 1),
-        "none_references_drift": drift,
+        "none_references_gained": drift,
+        "none_references_lost_by_calls": lost,
         "problems": problems,
     }
 
