@@ -27,7 +27,7 @@ def test_a_prediction_is_complete(volume: DceVolume, bundles: Callable[[str], Bu
     assert (found.phase, found.subtracted) == (2, True)
     assert found.warnings[0] == "A warning of the study."
     assert found.input.startswith(
-        "The model saw post-contrast phases 1, 2, 3 of 3 (phases 1, 2, 3; 60, 120, 180 s after the start) as"
+        "The model saw post-contrast phase 2 of 3 (phase 2, 120 s after the start) minus"
     )
     for label in found.labels:
         assert found.gradcam[label].shape == (5, 3, 5)

@@ -131,11 +131,41 @@ def test_three_channels_are_three_times_in_one_window() -> None:
         np.testing.assert_allclose(
             prepared.images[:, channel], np.clip((wanted - low) / (high - low), 0, 1), atol=1e-5
         )
-    assert "phases 1, 2, 5" in prepared.description
+
+    assert "phase 1, 60 s" in prepared.description
 
     short = prepare(_volume(data[:3], (0, 60, 120)), spec, [0])
     assert short.plan.phases == (1, 2, 2)
     assert any("same phase more than once" in warning for warning in short.plan.warnings)
+
+
+def test_a_change_is_percent_of_the_source_phase_and_grey_in_air() -> None:
+    data = np.full((6, 1, 40, 64), 10.0)
+    tissue = np.s_[:, :, 5:35]
+    data[tissue] = np.array([200, 400, 500, 510, 520, 450], dtype=float)[:, None, None, None]
+    data[5, 0, 6] = 650.0
+    data[5, 0, 7] = 2000.0
+    data[2, 0, 0] = -1.0
+    volume = _volume(data, (0, 60, 120, 180, 240, 300))
+    peak = ImageSource("subtraction", "nearest_time", 120.0)
+    spec = replace(PLAIN, source=peak, channels=(_change(60.0), peak, _change(300.0)))
+    assert not spec.problems()
+    early, _, late = prepare(volume, spec, [0]).images[0].numpy()
+    np.testing.assert_allclose(early[10], 0.5 - 0.5 * 20 / 30, atol=1e-6)
+    np.testing.assert_allclose(late[10], 0.5 - 0.5 * 10 / 30, atol=1e-6)
+    np.testing.assert_allclose(late[6], 1.0, atol=1e-6)
+    np.testing.assert_allclose(late[7], 1.0, atol=1e-6)
+    assert np.all(early[:5] == 0.5)
+    assert np.all(late[35:] == 0.5)
+    description = prepare(volume, spec, [0]).description
+    assert "the change of phase 1, 60 s after the start and phase 5, 300 s" in description
+    # The scanner's scale does not matter to a change.
+    louder = _volume(data * 7, (0, 60, 120, 180, 240, 300))
+    np.testing.assert_allclose(prepare(louder, spec, [0]).images[0].numpy()[[0, 2]], [early, late], atol=1e-5)
+
+
+def _change(seconds: float) -> ImageSource:
+    return ImageSource("change", "nearest_time", seconds)
 
 
 def test_large_volumes_are_sampled_evenly() -> None:

@@ -62,6 +62,7 @@ def test_published_numbers_of_the_recipes() -> None:
         (PreparationSpec(mode="other"), "mode"),  # type: ignore[arg-type]
         (PreparationSpec(channels=(ImageSource(),)), "three channels"),
         (PreparationSpec(channels=(ImageSource("subtraction"),) * 3), "as the source is"),
+        (PreparationSpec(ImageSource("change")), "measured against"),
         (BackboneSpec("vgg99", "features"), "backbone 'vgg99'"),
         (BackboneSpec("resnet18", "features"), "layer of resnet18"),
         (PoolingSpec("max"), "pooling"),  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core import DceVolume
-from ..models import ImageSource, PreparationSpec
+from ..models import CHANGE_PERCENT, ImageSource, PreparationSpec
 from .errors import InferenceError
 
 # Source of both: the preprocessing of the Caffe model zoo, and of torchvision's ImageNet weights.
@@ -34,7 +34,9 @@ class ImagePlan:
         phase: index of the phase of the preparation's source.
         phases: indices of the phases that the model sees: that one, or one for each of three channels.
         subtracted: those phases minus the pre-contrast phase.
+        changes: for each of `phases`, whether it is seen as its change against `phase`.
         window: the values, in the scanner's units, that become black and white.
+        floor: values of `phase` up to this one are air, whose change means nothing.
         description: all of that in a sentence.
         warnings: sentences that a reader must see.
     """
@@ -43,7 +45,9 @@ class ImagePlan:
     phase: int
     phases: tuple[int, ...]
     subtracted: bool
+    changes: tuple[bool, ...]
     window: tuple[float, float]
+    floor: float
     description: str
     warnings: tuple[str, ...] = ()
 
@@ -82,37 +86,46 @@ def plan_images(volume: DceVolume, spec: PreparationSpec) -> ImagePlan:
     Raises:
         InferenceError: the study lacks the phase.
     """
+    phase = choose_phase(volume, spec.source)
     phases = tuple(choose_phase(volume, source) for source in spec.sources)
+    changes = tuple(source.kind == "change" for source in spec.sources)
     subtracted = spec.source.kind == "subtraction"
-    low, high, constant = _window(volume, phases, subtracted, spec.window)
+    seen = tuple(p for p, change in zip(phases, changes, strict=True) if not change) or (phase,)
+    low, high, constant = _window(volume, seen, subtracted, spec.window)
     height, width = spec.size
     return ImagePlan(
         spec,
-        choose_phase(volume, spec.source),
+        phase,
         phases,
         subtracted,
+        changes,
         (low, high),
-        f"The model saw {_what(volume, phases, subtracted)}, values {low:.4g} to {high:.4g} (percentiles "
-        f"{spec.window[0]:g} to {spec.window[1]:g} of the body), resized to {height} × {width}.",
+        _air(_sample(volume.data[phase])),
+        f"The model saw {_what(volume, phase, phases, changes, subtracted)}, values {low:.4g} to {high:.4g} "
+        f"(percentiles {spec.window[0]:g} to {spec.window[1]:g} of the body), resized to {height} × {width}.",
         _plan_warnings(phases, constant),
     )
 
 
-def _what(volume: DceVolume, phases: tuple[int, ...], subtracted: bool) -> str:
+def _what(
+    volume: DceVolume, phase: int, phases: tuple[int, ...], changes: tuple[bool, ...], subtracted: bool
+) -> str:
     """The images in words."""
+
+    def name(index: int) -> str:
+        return f"phase {index}, {volume.times.start_s[index]:.0f} s after the start"
+
     posts = volume.n_phases - 1 - volume.pre_contrast
-    numbers = ", ".join(str(phase - volume.pre_contrast) for phase in phases)
-    indices = ", ".join(str(phase) for phase in phases)
-    times = ", ".join(f"{volume.times.start_s[phase]:.0f}" for phase in phases)
-    many = "s" if len(phases) > 1 else ""
-    what = (
-        f"post-contrast phase{many} {numbers} of {posts} (phase{many} {indices}; {times} s after the start)"
-    )
-    if many:
-        what += " as the three channels of one image"
+    what = f"post-contrast phase {phase - volume.pre_contrast} of {posts} ({name(phase)})"
+    others = [p for p, change in zip(phases, changes, strict=True) if not change and p != phase]
+    if others:
+        what += f", with {' and '.join(name(p) for p in others)} as further channels"
     if subtracted:
-        what += f"{', each' if many else ''} minus the pre-contrast phase {volume.pre_contrast}"
+        what += f"{', each' if others else ''} minus the pre-contrast phase {volume.pre_contrast}"
         what += ", negative values black"
+    if any(changes):
+        listed = " and ".join(name(p) for p, change in zip(phases, changes, strict=True) if change)
+        what += f", and the change of {listed}, against phase {phase} (±{CHANGE_PERCENT:g} %)"
     return what
 
 
@@ -164,11 +177,22 @@ def grey_slices(volume: DceVolume, plan: ImagePlan, slices: Sequence[int]) -> ND
             )
     chosen = list(slices)
     values = np.stack([volume.data[phase, chosen] for phase in plan.phases], axis=1).astype(np.float32)
-    if plan.subtracted:
-        values -= volume.data[volume.pre_contrast, chosen].astype(np.float32)[:, None]
+    reference = volume.data[plan.phase, chosen].astype(np.float32)
+    pre = volume.data[volume.pre_contrast, chosen].astype(np.float32)
     low, high = plan.window
-    values -= np.float32(low)
-    values /= np.float32(high - low)
+    for channel, change in enumerate(plan.changes):
+        image = values[:, channel]
+        if change:
+            body = np.isfinite(reference) & (reference > plan.floor)
+            image -= reference
+            image *= np.float32(50 / CHANGE_PERCENT) / np.where(body, reference, np.float32(1))
+            image += np.float32(0.5)
+            image[~body] = 0.5
+        else:
+            if plan.subtracted:
+                image -= pre
+            image -= np.float32(low)
+            image /= np.float32(high - low)
     np.nan_to_num(values, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
     return np.clip(values, 0.0, 1.0, out=values)
 
@@ -226,11 +250,17 @@ def _body(volume: DceVolume, phase: int, subtracted: bool) -> NDArray[np.float32
     finite = np.isfinite(signal) & np.isfinite(values)
     signal, values = signal[finite], values[finite]
     if values.size:
-        body = signal > _AIR * np.percentile(signal, 99.5)
+        body = signal > _air(signal)
         # A study with hardly any body (a test object, an empty field) is taken as it is.
         if np.count_nonzero(body) >= max(100, 0.01 * values.size):
             values = values[body]
     return values
+
+
+def _air(signal: NDArray[np.float32]) -> float:
+    """The value up to which a phase's voxels count as air; 0 where none is finite."""
+    finite = signal[np.isfinite(signal)]
+    return max(float(_AIR * np.percentile(finite, 99.5)), 0.0) if finite.size else 0.0
 
 
 def _sample(values: NDArray[np.generic]) -> NDArray[np.float32]:

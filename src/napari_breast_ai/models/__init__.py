@@ -12,6 +12,7 @@ from .errors import BundleError, ModelError
 from .recipes import CHALLENGE, DIAGNOSIS, LESION, RECIPES
 from .registry import BundleInfo, find_bundle, list_bundles, user_folder
 from .spec import (
+    CHANGE_PERCENT,
     LAYERS,
     AggregationSpec,
     BackboneSpec,
@@ -47,6 +48,7 @@ _LATER = {
 
 __all__ = [
     "CHALLENGE",
+    "CHANGE_PERCENT",
     "DIAGNOSIS",
     "LAYERS",
     "LESION",

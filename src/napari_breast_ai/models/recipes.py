@@ -22,6 +22,10 @@ def _subtraction(seconds: float) -> ImageSource:
     return ImageSource("subtraction", "nearest_time", seconds)
 
 
+def _change(seconds: float) -> ImageSource:
+    return ImageSource("change", "nearest_time", seconds)
+
+
 def _resnet50(name: str, pooling: PoolingSpec) -> ModelSpec:
     return ModelSpec(
         name=name,
@@ -54,14 +58,14 @@ RECIPES: dict[str, ModelSpec] = {
         ModelSpec(
             name="attention-squeezenet",
             recipe="attention-squeezenet",
-            # The early, the peak and the delayed image side by side: washout is what tells most, and one
-            # image cannot show it.
+            # The peak between the changes from the early and to the delayed phase: how fast the enhancement
+            # comes and whether it washes out, which one image cannot show.
             preparation=PreparationSpec(
                 _subtraction(120.0),
                 (227, 227),
                 (1.0, 99.5),
                 "torchvision",
-                channels=(_subtraction(60.0), _subtraction(120.0), _subtraction(300.0)),
+                channels=(_change(60.0), _subtraction(120.0), _change(300.0)),
             ),
             backbone=BackboneSpec("squeezenet1_1", "features"),
             pooling=PoolingSpec("attention"),

@@ -13,12 +13,15 @@ from typing import Any, Literal, get_args
 from ..core import Activation, LabelGroup
 from .errors import ModelError
 
-SourceKind = Literal["phase", "subtraction"]
+SourceKind = Literal["phase", "subtraction", "change"]
 SourceRule = Literal["post_index", "nearest_time"]
 Mode = Literal["caffe", "torchvision", "plain"]
 PoolingKind = Literal["average", "attention"]
 HeadKind = Literal["linear", "narrow"]
 GateRule = Literal["max", "top_mean"]
+
+CHANGE_PERCENT = 30.0
+"""A change by this many per cent up is white, and as many down black; no change is middle grey."""
 
 LAYERS: dict[str, dict[str, int]] = {
     "squeezenet1_1": {"features": 512, "conv10": 1000},
@@ -41,7 +44,9 @@ class ImageSource:
     """Which image of a dynamic study the model sees.
 
     Attributes:
-        kind: a phase as it is, or that phase minus the pre-contrast phase.
+        kind: a phase as it is; that phase minus the pre-contrast phase; or, for a channel beside the
+            preparation's source, its "change" against the source's phase in per cent, 100 · (S − S_source) /
+            S_source, as the delayed course of the enhancement is defined.
         rule: "post_index": `value` counts the phases after the pre-contrast one, the first is 1;
             "nearest_time": the post-contrast phase that starts closest to `value` seconds after phase 0's
             start.
@@ -70,8 +75,8 @@ class PreparationSpec:
 
     Attributes:
         source: which image; the one that is shown beside the scores.
-        channels: three images of the source's kind for the three channels, so that the course of the enhancement
-            is seen; they share one window. None: the source's grey is copied to the three channels.
+        channels: three images for the three channels, so that the course of the enhancement is seen: of the
+            source's kind, in one window, or "change" in its own. None: the source's grey is copied to the three.
         size: (height, width) that the backbone sees, pixels.
         window: lower and upper percentile of the body's voxels that become black and white.
             A subtraction is black from 0 down, as on the scanner.
@@ -94,11 +99,15 @@ class PreparationSpec:
     def problems(self) -> list[str]:
         """What is wrong, in words."""
         found = self.source.problems()
+        if self.source.kind == "change":
+            found.append(
+                "A change needs a source to be measured against; it can be a channel, not the source."
+            )
         if self.channels is not None:
             if len(self.channels) != 3:
                 found.append("The model's image has three channels; give three sources or none.")
-            if any(channel.kind != self.source.kind for channel in self.channels):
-                found.append("The channels must be phases, or subtractions, as the source is.")
+            if any(channel.kind not in (self.source.kind, "change") for channel in self.channels):
+                found.append("The channels must be phases, or subtractions, as the source is, or changes.")
             found += [problem for channel in self.channels for problem in channel.problems()]
         if len(self.size) != 2 or min(self.size) < 32 or max(self.size) > 4096:
             found.append("The input's height and width must be between 32 and 4096 pixels.")

@@ -52,19 +52,21 @@ def augment(
     boxes: Sequence[Sequence[Box]],
     spec: AugmentSpec,
     rng: np.random.Generator,
+    changes: Sequence[bool] = (),
 ) -> tuple[Tensor, list[list[Box]]]:
     """Change a batch of windowed slices and their boxes in the same way.
 
     Args:
-        images: float32 (n, channels, rows, columns), windowed to 0..1. All channels change alike, so that the
-            course of the enhancement stays what it was.
+        images: float32 (n, channels, rows, columns), windowed to 0..1. All channels move alike.
         boxes: per slice, in pixels of these images.
         spec: how much.
         rng: of the draws.
+        changes: per channel, whether it shows a change in per cent: middle grey is none, and its brightness is
+            never altered, since a scanner's scale does not alter it either. Empty: no channel does.
 
     Returns:
-        Images of the same shape in 0..1 (black beyond the image's edge), and the boxes, which may reach
-        outside.
+        Images of the same shape in 0..1 (black beyond the image's edge, or no change), and the boxes, which
+        may reach outside.
     """
     n, channels, rows, columns = images.shape
     flip = np.where(rng.random(n) < spec.mirror, -1.0, 1.0)
@@ -78,7 +80,11 @@ def augment(
     theta[:, 1, 1] = 1 / scale
     theta[:, 1, 2] = -2 * shift[:, 0] / scale
     grid = functional.affine_grid(torch.from_numpy(theta), [n, channels, rows, columns], align_corners=False)
-    moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    still = torch.tensor(list(changes) or [False] * channels)[None, :, None, None]
+    beyond = still * 0.5
+    moved = beyond + functional.grid_sample(
+        images - beyond, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
 
     def factors(largest: float) -> Tensor:
         drawn = np.exp(rng.uniform(-np.log(largest), np.log(largest), (n, 1, 1, 1)))
@@ -87,7 +93,8 @@ def augment(
     gamma, gain = factors(spec.gamma), factors(spec.gain)
     strength = torch.from_numpy(rng.uniform(0, spec.noise, (n, 1, 1, 1)).astype(np.float32))
     noise = torch.from_numpy(rng.standard_normal(moved.shape, dtype=np.float32))
-    moved = (moved.clamp(0, 1) ** gamma * gain + strength * noise).clamp(0, 1)
+    moved = moved.clamp(0, 1)
+    moved = (torch.where(still, moved, moved**gamma * gain) + strength * noise).clamp(0, 1)
 
     placed = [
         [_place(box, rows, columns, flip[i], scale[i], shift[i, 0], shift[i, 1]) for box in boxes[i]]

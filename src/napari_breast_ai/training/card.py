@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..models import ModelSpec
+from ..models import ImageSource, ModelSpec
 from .evaluate import Evaluation
 from .metrics import Estimate
 
@@ -118,16 +118,21 @@ def _row(name: str, estimate: Estimate) -> str:
 
 def _source(spec: ModelSpec) -> str:
     """The image in words; several are the three channels of one picture."""
-    sources = spec.preparation.sources
-    values = ", ".join(f"{source.value:g}" for source in sources)
+    own = spec.preparation.source
+    return " | ".join(_channel(source, own) for source in spec.preparation.sources)
+
+
+def _channel(source: ImageSource, own: ImageSource) -> str:
     when = (
-        f"the phase nearest to {values} s after the start"
-        if sources[0].rule == "nearest_time"
-        else f"post-contrast phase {values}"
+        f"the phase nearest to {source.value:g} s after the start"
+        if source.rule == "nearest_time"
+        else f"post-contrast phase {source.value:g}"
     )
-    if len(sources) > 1:
-        when = "as three colours, " + when
-    return f"{when}, minus the pre-contrast phase" if sources[0].kind == "subtraction" else when
+    if source.kind == "subtraction":
+        return f"{when}, minus the pre-contrast phase"
+    if source.kind == "change":
+        return f"the change of {when}, against {_channel(replace(own, kind='phase'), own)}, in per cent"
+    return when
 
 
 def _groups(spec: ModelSpec) -> str:

@@ -204,7 +204,10 @@ def _step(
     rng: np.random.Generator,
 ) -> dict[str, float]:
     """One step on one batch; the parts of its loss."""
-    grey, boxes = augment(examples.grey(batch), [examples.boxes[i] for i in batch], spec.augment, rng)
+    changes = [source.kind == "change" for source in model.spec.preparation.sources]
+    grey, boxes = augment(
+        examples.grey(batch), [examples.boxes[i] for i in batch], spec.augment, rng, changes
+    )
     # A box of which next to nothing is left in the picture says nothing about it.
     rows, columns = examples.image_shape
     boxes = [[b for b in per_slice if _visible(b, rows, columns)] for per_slice in boxes]
