@@ -102,3 +102,15 @@ def test_augmentation_repeats_by_seed_stays_in_the_window_and_can_be_nothing():
     assert (
         nothing.problems() == [] and len(AugmentSpec(mirror=2, shift=1, scale=(2, 1), gain=0).problems()) == 4
     )
+
+
+def test_brightness_never_alters_a_channel_that_shows_change():
+    images = torch.full((6, 3, 32, 32), 0.5)
+    images[:, 1] = 0.3
+    spec = AugmentSpec(mirror=0.5, shift=0.3, scale=(0.7, 0.8), gamma=2, gain=2, noise=0)
+    moved, _ = augment(images, [[]] * 6, spec, np.random.default_rng(4), changes=(True, False, True))
+    # Middle grey is no change: in the picture, and beyond its edge, which shift and scale bring into view.
+    torch.testing.assert_close(moved[:, [0, 2]], images[:, [0, 2]], atol=1e-6, rtol=0)
+    assert (moved[:, 1] == 0).any(), "nothing of what lies beyond the edge is in view"
+    middle = moved[:, 1, 14:18, 14:18]
+    assert (middle - 0.3).abs().min() > 1e-3, "the brightness of the image itself is altered"
