@@ -8,46 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_breast_ai.cli import main
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small synthetic study with its true boxes beside it."""
-    folder = tmp_path_factory.mktemp("cli")
-    status = main(
-        [
-            "phantom",
-            str(folder / "study"),
-            "--kind=nme",
-            "--vendor=siemens",
-            "--seed=3",
-            "--size=10x96x96",
-            f"--truth={folder / 'truth.json'}",
-        ]
-    )
-    assert status == 0
-    return folder / "study"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with random weights: what it says means nothing, but it goes the whole way."""
-    import torch
-
-    from napari_breast_ai.models import RECIPES, build, save_bundle
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("bundles") / "random-weights"
-    save_bundle(
-        folder, build(RECIPES["attention-squeezenet"], "random"), card="Random weights.", evaluation={}
-    )
-    return folder
 
 
 def test_index_accounts_for_every_file(study, tmp_path, capsys):

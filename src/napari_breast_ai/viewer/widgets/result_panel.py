@@ -54,13 +54,15 @@ class ResultPanel(Section):
             self.empty.setText("Probabilities appear here when a model has run on a study.")
         else:
             self.empty.setText("Run the model to see probabilities of the case and of every slice.")
-        if prediction is not None and there:
+        if prediction is not None and volume is not None:
             self.bars.set_probabilities(prediction.case.probabilities)
             self.rule.setText(prediction.case.rule)
             self.rule.setToolTip(prediction.input)
             self.strip.set_scores(prediction.slices, prediction.probabilities)
-            self.warnings.setText("\n".join(prediction.warnings))
-            self.warnings.setVisible(bool(prediction.warnings))
+            # What is to be said of the study stands under it already.
+            said = [text for text in prediction.warnings if text not in volume.warnings]
+            self.warnings.setText("\n".join(said))
+            self.warnings.setVisible(bool(said))
         else:
             self.strip.set_scores((), {})
         self._show_boxes()
