@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .layers import LayerData, volume_layers
+from .tasks import SAMPLE_SEED
 
 
 def phantom_igm() -> list[LayerData]:
@@ -29,5 +30,5 @@ def _phantom(kind: Literal["igm", "nme"]) -> list[LayerData]:
             bar.set_description(what)
             bar.update(done - bar.n)
 
-        phantom = make_phantom(PhantomSpec(kind=kind), report)
+        phantom = make_phantom(PhantomSpec(kind=kind, seed=SAMPLE_SEED), report)
     return volume_layers(phantom.volume, None, phantom.truth.boxes)

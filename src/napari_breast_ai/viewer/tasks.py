@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..models import BundleInfo
     from .session import Session
 
+SAMPLE_SEED = 6
+"""Which woman the samples show: no model that comes with the package was trained on her."""
+
 STUDY, MODEL, LIST, RUN = "study", "model", "list", "run"
 
 
@@ -39,7 +42,7 @@ def open_path(session: Session, path: str | Path | Sequence[str | Path]) -> None
     )
 
 
-def open_sample(session: Session, kind: Kind, seed: int = 0) -> None:
+def open_sample(session: Session, kind: Kind, seed: int = SAMPLE_SEED) -> None:
     """Make a phantom of that kind ("igm", "nme", "normal") and show it with its true boxes."""
 
     def work(progress: Progress) -> Any:
