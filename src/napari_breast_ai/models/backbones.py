@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, cast
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from .spec import BackboneSpec
 from .torchvision_compat import import_torchvision
+
+_FIRE3 = 5
+"""Behind this many modules of SqueezeNet 1.1's features is the output of its third fire module."""
+
+
+# A leaf to whoever traces a backbone: the sizes are known only when it runs.
+@fx.wrap
+def _with_cells(late: Tensor, early: Tensor) -> Tensor:
+    """The late map (n, C, h, w), and behind it the early one averaged over each of its cells."""
+    cells = functional.adaptive_avg_pool2d(early, (late.shape[2], late.shape[3]))
+    return torch.cat([late, cells], dim=1)
 
 
 class Backbone(nn.Module):
@@ -40,10 +53,17 @@ class Backbone(nn.Module):
         for name, module in parts.items():
             self.add_module(name, module)
         self._order = tuple(parts)
+        self._early = spec.layer == "features+fire3"
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (n, 3, H, W), prepared as the weights want them, to feature maps (n, C, h, w)."""
         x = images
+        if self._early:
+            early = images
+            for number, module in enumerate(cast(nn.Sequential, self.features), 1):
+                x = module(x)
+                early = x if number == _FIRE3 else early
+            return _with_cells(x, early)
         for name in self._order:
             x = getattr(self, name)(x)
         return x

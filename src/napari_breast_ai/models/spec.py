@@ -24,14 +24,18 @@ CHANGE_PERCENT = 30.0
 """A change by this many per cent up is white, and as many down black; no change is middle grey."""
 
 LAYERS: dict[str, dict[str, int]] = {
-    "squeezenet1_1": {"features": 512, "conv10": 1000},
+    "squeezenet1_1": {"features": 512, "features+fire3": 640, "conv10": 1000},
     "resnet18": {"layer4": 512},
     "resnet50": {"layer4": 2048},
     "mobilenet_v2": {"features": 1280},
     "mobilenet_v3_large": {"features": 960},
     "densenet121": {"features": 1024},
 }
-"""Backbone name to its layers and their numbers of channels. Names are torchvision's."""
+"""Backbone name to its layers and their numbers of channels. Names are torchvision's.
+
+"features+fire3" is the last map with the 128 channels of the third fire module, averaged over each cell, behind it:
+colour and fine texture, of which little is left at the end.
+"""
 
 
 def _choice(found: list[str], what: str, value: object, choices: tuple[str, ...]) -> None:
