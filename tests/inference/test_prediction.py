@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import torch
 from napari_breast_ai.core import Box, Cancelled, DceVolume, Prediction
 from napari_breast_ai.inference import InferenceError, predict, prepare
 from napari_breast_ai.inference.write import cell_to_patient
-from napari_breast_ai.models import ImageSource, PreparationSpec
+from napari_breast_ai.models import ImageSource, PreparationSpec, load_bundle
 from napari_breast_ai.models.bundle import Bundle
+from napari_breast_ai.study import read_study
 
 
 def test_a_prediction_is_complete(volume: DceVolume, bundles: Callable[[str], Bundle]) -> None:
@@ -133,3 +135,33 @@ def test_cells_lie_where_the_image_was_bright(volume: DceVolume, cell: tuple[int
     np.testing.assert_allclose(whole.cell_to_pixel(*cell), centre)
     patient = cell_to_patient(whole, bright) @ np.array([1, *cell, 1])
     np.testing.assert_allclose(patient[:3], bright.geometry.to_patient([1, *centre]))
+
+
+def test_a_model_that_knows_phantoms_only_says_so_of_a_person(
+    volume: DceVolume, bundles: Callable[[str], Bundle]
+) -> None:
+    phantoms = replace(bundles("gated"), evaluation={"data": "synthetic phantoms only"})
+
+    def said(synthetic: bool, bundle: Bundle) -> bool:
+        seen = replace(volume, identity=replace(volume.identity, synthetic=synthetic))
+        found = predict(seen, bundle, slices=[0], device="cpu")
+        return any("synthetic phantoms only" in warning for warning in found.warnings)
+
+    assert said(False, phantoms)
+    assert not said(True, phantoms)
+    assert not said(False, bundles("gated"))
+
+
+def test_the_shipped_model_on_a_real_slice(data_dir: Path) -> None:
+    volume = read_study(data_dir / "breast_dce_invivo" / "dicom")
+    found = predict(volume, load_bundle("demo-attention-squeezenet"), device="cpu")
+    assert found.slices == (0,)
+    # Early, peak and delayed: the phases at 16.43 s steps that start nearest to 60, 120 and 300 s.
+    assert found.phase == 7
+    assert "phase 4, 66 s" in found.input
+    assert "phase 18, 296 s" in found.input
+    for maps in (found.attention, *found.gradcam.values()):
+        assert maps is not None
+        assert maps.shape == (1, *found.map_shape)
+        assert np.isfinite(maps).all()
+    assert any("synthetic phantoms only" in warning for warning in found.warnings)

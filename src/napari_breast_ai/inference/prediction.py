@@ -90,10 +90,20 @@ def predict(
         gradcam={label: _array(maps[:, i]) for i, label in enumerate(spec.labels)},
         image_shape=volume.geometry.shape[1:],
         input=plan.description,
-        warnings=volume.warnings + plan.warnings + warnings,
+        warnings=volume.warnings + _origin(volume, bundle) + plan.warnings + warnings,
         phase=plan.phase,
         subtracted=plan.subtracted,
         window=plan.window,
+    )
+
+
+def _origin(volume: DceVolume, bundle: Bundle) -> tuple[str, ...]:
+    """A warning where a model that knows phantoms only is asked about a person."""
+    if volume.identity.synthetic or "synthetic" not in str(bundle.evaluation.get("data", "")):
+        return ()
+    return (
+        "This model was trained on synthetic phantoms only: it shows how the program works, and its scores "
+        "say nothing about this patient.",
     )
 
 
