@@ -231,6 +231,12 @@ def _viewer(name: str) -> Callable[..., Any]:
             f"This command opens a window and needs {error.name}, which is not installed. "
             'Install it with: pip install "napari-breast-ai[app]"'
         ) from error
+    except ImportError as error:
+        raise CommandError(
+            f"The window's libraries are installed but cannot be loaded ({error}). On Debian or Ubuntu "
+            'install the system libraries that Qt needs with "make system"; elsewhere reinstall '
+            '"napari-breast-ai[app]".'
+        ) from error
     function: Callable[..., Any] = getattr(launch, name)
     return function
 

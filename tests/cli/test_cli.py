@@ -218,3 +218,25 @@ def test_help_needs_neither_torch_nor_napari():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert result.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        (ModuleNotFoundError("No module named 'napari'", name="napari"), "needs napari"),
+        (ImportError("libglib-2.0.so.0: cannot open shared object file"), "make system"),
+    ],
+)
+def test_a_window_that_cannot_be_opened_is_said(study, tmp_path, monkeypatch, capsys, fault, advice):
+    import builtins
+
+    known = builtins.__import__
+
+    def without_the_window(name, *rest, **more):
+        if name == "viewer":
+            raise fault
+        return known(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without_the_window)
+    assert main(["view", str(study), "--no-wait"]) == 1
+    assert advice in capsys.readouterr().err
