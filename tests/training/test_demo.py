@@ -30,7 +30,7 @@ def tiny(tmp_path_factory):
     told = []
     cohort = CohortSpec(patients=15, matrix=(48, 48), slice_mm=(20.0, 20.0))
     found = demo.make_demo(
-        out, demo.DemoSpec(epochs=1, narrow=True), cohort=cohort, progress=lambda *step: told.append(step[2])
+        out, demo.DemoSpec(epochs=1, narrow=True, held_out=4), cohort=cohort, progress=lambda *step: told.append(step[2])
     )
     return out, found, told
 
@@ -46,9 +46,10 @@ def test_the_command_writes_two_bundles_that_load_with_their_figures(tiny):
         assert {part: sum(n.values()) for part, n in parts.items()} == {
             "training": 10,
             "validation": 2,
-            "held-out test": 3,
+            "second validation": 3,
+            "held-out test": 4,
         }
-        assert sum(found[name].patients.values()) == 3
+        assert sum(found[name].patients.values()) == 4
     assert {"making phantoms", "training, epoch 1", "scoring slices"} <= set(told)
 
 
