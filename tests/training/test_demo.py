@@ -30,7 +30,10 @@ def tiny(tmp_path_factory):
     told = []
     cohort = CohortSpec(patients=15, matrix=(48, 48), slice_mm=(20.0, 20.0))
     found = demo.make_demo(
-        out, demo.DemoSpec(epochs=1, narrow=True, held_out=4), cohort=cohort, progress=lambda *step: told.append(step[2])
+        out,
+        demo.DemoSpec(epochs=1, narrow=True, held_out=4),
+        cohort=cohort,
+        progress=lambda *step: told.append(step[2]),
     )
     return out, found, told
 
