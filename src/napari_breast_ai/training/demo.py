@@ -1,7 +1,7 @@
 """Make the demo bundles: `python -m napari_breast_ai.training.demo --out DIR`.
 
-Two models are trained from scratch on phantoms, judged on other phantoms, and written with a card that says
-so.
+A model (with --narrow, two) is trained from scratch on phantoms, judged on other phantoms, and written with a card
+that says so.
 """
 
 from __future__ import annotations

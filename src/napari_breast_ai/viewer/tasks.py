@@ -60,7 +60,7 @@ def open_sample(session: Session, kind: Kind, seed: int = SAMPLE_SEED) -> None:
 
 
 def list_models(session: Session, done: Callable[[tuple[BundleInfo, ...]], None]) -> None:
-    """Find the models that come with the package. In a thread, because it loads torch."""
+    """Find the models that come with the package and those in the user's folder."""
 
     def work(progress: Progress) -> Any:
         from ..models import list_bundles
