@@ -85,6 +85,22 @@ class Geometry:
         normal = np.abs(np.cross(self.affine[:3, 2], self.affine[:3, 1]))
         return ("sagittal", "coronal", "axial")[int(np.argmax(normal))]
 
+    @property
+    def directions(self) -> dict[str, str]:
+        """Where the patient's sides lie: "across" (left to right of the image), "down", "through" (slices).
+
+        Two letters each, from and to, of the nearest of R(ight), L(eft), A(nterior), P(osterior), F(eet) and
+        H(ead): an axial image of a patient on her back has "R-L" across and "A-P" down.
+        """
+        named = {}
+        for name, axis in (("across", 2), ("down", 1), ("through", 0)):
+            direction = self.affine[:3, axis]
+            nearest = int(np.argmax(np.abs(direction)))
+            named[name] = (("L-R", "R-L"), ("P-A", "A-P"), ("H-F", "F-H"))[nearest][
+                int(direction[nearest] > 0)
+            ]
+        return named
+
     def same_as(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
         """Whether both stacks have the same shape and put every voxel at the same place within the tolerance."""
         if self.shape != other.shape:

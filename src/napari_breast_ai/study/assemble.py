@@ -61,6 +61,7 @@ def assemble(group: Group, progress: Progress = silent) -> DceVolume:
             for phase in group.phases
         ),
         description=group.description,
+        pre_contrast=group.pre_contrast,
         warnings=group.warnings,
     )
 

@@ -18,6 +18,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 _BINARY = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
+# Private elements with b-values: Siemens, GE, Philips, United Imaging.
+_PRIVATE_VR = {0x0019100C: "IS", 0x00431039: "IS", 0x20011003: "FL", 0x00651009: "FD"}
 _DAY_S = 86400.0
 _FIRST_DAY = date(2000, 1, 1).toordinal()  # near enough that seconds from it keep their microseconds
 
@@ -79,7 +81,9 @@ def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
 
 def _convert(element: Any, value: Any) -> tuple[float, ...]:
     if isinstance(element, RawDataElement) and isinstance(value, bytes):
-        vr = element.VR or dictionary_VR(element.tag)
+        vr = element.VR
+        if vr is None or vr == "UN":  # implicit, or passed on by a system that did not know the element
+            vr = _PRIVATE_VR.get(int(element.tag)) or dictionary_VR(element.tag)
         if vr in _BINARY:
             layout = struct.Struct(("<" if element.is_little_endian else ">") + _BINARY[vr])
             return tuple(float(number) for (number,) in layout.iter_unpack(value))

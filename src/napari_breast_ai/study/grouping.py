@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .contrast import contrast_start
 from .headers import Frame
 from .index import Group, Phase, sorted_groups
+from .joining import Joined, Stack, join
 from .phases import Arrangement, arrange, arrange_diffusion
 from .roles import Role, judge, nature
-from .slices import NO_PLACE, axes, same_positions, slice_positions, stack_geometry
-from .times import across_midnight, phase_times
+from .sides import laterality, two_sides
+from .slices import NO_PLACE, axes, slice_positions, stack_geometry
+from .times import across_midnight, phase_middles, phase_times
 
 _FAT = frozenset({"FS", "WE", "SFS", "FAT_SAT"})
-_POSITION_MM = 0.5
+_MOSAIC = (
+    "Each image is a Siemens mosaic, all slices of a volume as tiles of one picture: it is not unpacked. Export "
+    "the series as single or enhanced images to see it."
+)
 _INVERTED = (
     "The files ask for light and dark to be exchanged (MONOCHROME1); the values are shown as stored, and a "
     "model reads them as they are."
 )
 
 
-@dataclass(eq=False)
-class _Stack:
-    """Frames of one series that differ in nothing but place and time."""
-
-    exact: tuple[object, ...]
-    floats: NDArray[np.float64]
-    tolerance: NDArray[np.float64]
-    nature: Role | None
-    frames: list[Frame] = field(default_factory=list)
-    positions: NDArray[np.float64] | None = None
-
-    @property
-    def is_multiple(self) -> bool:
-        """More images than slice positions."""
-        return self.positions is None or len(self.frames) > len(self.positions)
-
-
 def group_frames(frames: Sequence[Frame]) -> tuple[Group, ...]:
     """Sort all frames of a scan into groups; every frame is in exactly one."""
     stacks = _split(sorted(frames, key=lambda f: f.order))
     groups = []
-    for members in _join(stacks):
-        _put_in_one_row(members)
-        groups.extend(_groups(members))
+    for joined in join(stacks):
+        _put_in_one_row(joined.members)
+        groups.extend(_groups(joined))
     return sorted_groups(groups)
 
 
-def _split(frames: Sequence[Frame]) -> list[_Stack]:
+def _split(frames: Sequence[Frame]) -> list[Stack]:
     weighted = {f.source.series_uid for f in frames if (f.b_value or 0.0) > 0.0}
-    by_series: dict[tuple[object, ...], list[_Stack]] = defaultdict(list)
+    by_series: dict[tuple[object, ...], list[Stack]] = defaultdict(list)
     for frame in frames:
         kind = nature(frame, frame.source.series_uid in weighted)
         exact = _exact_traits(frame, kind)
@@ -64,14 +51,25 @@ def _split(frames: Sequence[Frame]) -> list[_Stack]:
             if len(stack.floats) == len(floats) and (np.abs(stack.floats - floats) <= stack.tolerance).all():
                 break
         else:
-            stack = _Stack(exact, floats, tolerance, kind)
+            stack = Stack(exact, floats, tolerance, kind)
             stacks.append(stack)
         stack.frames.append(frame)
-    found = [stack for stacks in by_series.values() for stack in stacks]
+    found = [part for stacks in by_series.values() for stack in stacks for part in _sides(stack)]
     for stack in found:
         located = slice_positions(stack.frames)
         stack.positions = None if located is None else located[1]
     return found
+
+
+def _sides(stack: Stack) -> list[Stack]:
+    """Both breasts in one sagittal series are two stacks."""
+    sides = two_sides(stack.frames)
+    if sides is None:
+        return [stack]
+    return [
+        Stack(stack.exact, stack.floats, stack.tolerance, stack.nature, list(frames), apart=side)
+        for side, frames in sides
+    ]
 
 
 def _exact_traits(frame: Frame, kind: Role | None) -> tuple[object, ...]:
@@ -87,6 +85,7 @@ def _exact_traits(frame: Frame, kind: Role | None) -> tuple[object, ...]:
         source.pixels.samples,
         source.scanning,
         source.scan_options & _FAT,
+        frame.fat_suppression,
         frame.image_type,
         frame.position is None or axes(frame) is None,
         tuple(value is None for value in measured),
@@ -120,68 +119,27 @@ def _measured_traits(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.floa
     return np.asarray(values, dtype=np.float64), np.asarray(tolerance, dtype=np.float64)
 
 
-def _join(stacks: Sequence[_Stack]) -> list[list[_Stack]]:
-    """Bring series that are phases of one scan together: Siemens' series per phase, a pre-contrast series."""
-    joined: list[list[_Stack]] = []
-    for stack in stacks:
-        home = next((members for members in joined if all(_belongs(stack, other) for other in members)), None)
-        if home is None:
-            joined.append([stack])
-        else:
-            home.append(stack)
-    return joined
-
-
-def _belongs(a: _Stack, b: _Stack) -> bool:
-    if a.exact != b.exact or a.positions is None or b.positions is None or len(a.floats) != len(b.floats):
-        return False
-    if a.frames[0].source.series_uid == b.frames[0].source.series_uid or (a.is_multiple and b.is_multiple):
-        return False
-    if a.frames[0].source.modality != "MR" or (a.nature is not None and a.nature.name in ("dwi", "adc")):
-        return False
-    if not (np.abs(a.floats - b.floats) <= a.tolerance).all():
-        return False
-    if not same_positions(a.positions, b.positions, _POSITION_MM):
-        return False
-    return _same_protocol(a.frames[0], b.frames[0], a.nature is not None)
-
-
-def _same_protocol(a: Frame, b: Frame, derived: bool) -> bool:
-    if _stem(a.source.description) == _stem(b.source.description):
-        return True
-    if derived:
-        return False
-    if a.source.protocol and a.source.protocol == b.source.protocol:
-        return True
-    # Equal geometry, TR, TE and flip angle in a 3D gradient echo: whatever they are called, one scan
-    # repeated.
-    return a.source.acquisition_type == b.source.acquisition_type == "3D" and "GR" in a.source.scanning
-
-
-def _stem(description: str) -> str:
-    """A description without what counts phases: numbers, times, pre, post, ph, dyn."""
-    lower = re.sub(r"tt ?= ?[\d.]+ ?s?", " ", description.casefold())
-    return re.sub(r"(?<![a-z])(?:pre|post|ph|phase|dyn|min|s|contrast)(?![a-z])|[\d\W_]+", "", lower)
-
-
-def _put_in_one_row(members: Sequence[_Stack]) -> None:
+def _put_in_one_row(members: Sequence[Stack]) -> None:
     """Bring the times of joined stacks over midnight together: phases and their order are read from them."""
     frames = iter(across_midnight([frame for stack in members for frame in stack.frames]))
     for stack in members:
         stack.frames = [next(frames) for _ in stack.frames]
 
 
-def _groups(members: Sequence[_Stack]) -> list[Group]:
+def _groups(joined: Joined) -> list[Group]:
     """The groups that joined stacks make; stacks that make no common sense are taken one by one."""
+    members, remarks = joined.members, joined.remarks
     if len(members) > 1:
         common = _arrange_joined(members)
         if common is not None:
-            return _built([common], members[0].nature, members)
-        return [group for stack in members for group in _groups([stack])]
+            return _built([common], members, remarks)
+        return [group for stack in members for group in _groups(Joined([stack]))]
     stack = members[0]
     located = slice_positions(stack.frames)
     if located is None:
         return [_loose(stack.frames, stack.nature)]
+    if any("MOSAIC" in frame.image_type for frame in stack.frames):
+        return [_loose(stack.frames, stack.nature, _MOSAIC)]
     index, positions = located
     if stack.nature is not None and stack.nature.name == "dwi":
         volumes = arrange_diffusion(stack.frames, index, len(positions))
@@ -191,10 +149,10 @@ def _groups(members: Sequence[_Stack]) -> list[Group]:
     if not found:
         said = "The images of the slice positions differ in number, and nothing tells whole volumes apart."
         return [_loose(stack.frames, stack.nature, said)]
-    return _built(found, stack.nature, members)
+    return _built(found, members, remarks)
 
 
-def _arrange_joined(members: Sequence[_Stack]) -> Arrangement | None:
+def _arrange_joined(members: Sequence[Stack]) -> Arrangement | None:
     frames = [frame for stack in members for frame in stack.frames]
     located = slice_positions(frames)
     if located is None:
@@ -224,38 +182,57 @@ def _arrange_joined(members: Sequence[_Stack]) -> Arrangement | None:
     return found[0] if len(found) == 1 and len(found[0].phases) > 1 else None
 
 
-def _built(found: Sequence[Arrangement], kind: Role | None, members: Sequence[_Stack]) -> list[Group]:
+def _built(found: Sequence[Arrangement], members: Sequence[Stack], remarks: Sequence[str]) -> list[Group]:
     groups = []
     for arrangement in found:
-        starts, sources, order, warnings = phase_times(arrangement.phases)
-        phases = [arrangement.phases[i] for i in order]
-        geometry, odd = stack_geometry(phases[0])
-        remarks = [f"{len(members)} series are joined as phases of one scan."] if len(members) > 1 else []
-        if any(frame.source.pixels.inverted for phase in phases for frame in phase):
-            remarks.append(_INVERTED)
-        if arrangement.key == "b-value" and len(phases) > 1:
-            warnings = []  # sorted by weighting, not by time
-        frames = [frame for phase in phases for frame in phase]
-        groups.append(
-            Group(
-                judged=judge(frames, len(phases), kind),
-                description=_description(frames, arrangement.apart),
-                phases=tuple(
-                    Phase(tuple(phase), start, source)
-                    for phase, start, source in zip(phases, starts, sources, strict=True)
-                ),
-                n_slices=len(phases[0]),
-                geometry=geometry,
-                phase_key=arrangement.key,
-                warnings=(*remarks, *arrangement.warnings, *warnings, *odd),
-            )
-        )
+        groups.append(_whole(arrangement, members, remarks))
         if arrangement.rest:
             said = "Images that fit in no whole phase of the series (missing or doubled slices)."
             groups.append(
                 _loose(arrangement.rest, Role("other", "left over from incomplete phases", 0.9), said)
             )
     return groups
+
+
+def _whole(arrangement: Arrangement, members: Sequence[Stack], remarks: Sequence[str]) -> Group:
+    starts, sources, order, warnings = phase_times(arrangement.phases)
+    phases = [arrangement.phases[i] for i in order]
+    middles = phase_middles(phases, starts)
+    geometry, odd = stack_geometry(phases[0])
+    frames = [frame for phase in phases for frame in phase]
+    kind = members[0].nature
+    said = [f"{len(members)} series are joined as phases of one scan."] if len(members) > 1 else []
+    said.extend(remarks)
+    if any(frame.source.pixels.inverted for frame in frames):
+        said.append(_INVERTED)
+    contrast_s, pre_contrast, on_contrast = None, 0, list[str]()
+    if arrangement.key == "b-value":
+        if len(phases) > 1:
+            warnings = []  # sorted by weighting, not by time
+        if any(frame.b_value is None for frame in frames):
+            said.append("Images without a b-value are taken as b = 0.")
+    elif kind is None:
+        contrast_s, pre_contrast, on_contrast = contrast_start(phases, starts, sources[0])
+    judged = judge(frames, len(phases), kind)
+    side, side_source, on_side = laterality(frames, geometry)
+    return Group(
+        judged=judged,
+        description=_description(frames, ", ".join(filter(None, (members[0].apart, arrangement.apart)))),
+        phases=tuple(
+            Phase(tuple(phase), start, source, middle, middle_source)
+            for phase, start, source, (middle, middle_source) in zip(
+                phases, starts, sources, middles, strict=True
+            )
+        ),
+        n_slices=len(phases[0]),
+        geometry=geometry,
+        phase_key=arrangement.key,
+        warnings=(*said, *arrangement.warnings, *warnings, *on_contrast, *on_side, *odd),
+        pre_contrast=pre_contrast,
+        contrast_s=contrast_s,
+        laterality=side,
+        laterality_source=side_source,
+    )
 
 
 def _loose(frames: Sequence[Frame], kind: Role | None, warning: str = "") -> Group:

@@ -40,7 +40,13 @@ class PixelLayout:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file and what its header says once for all its frames."""
+    """One file and what its header says once for all its frames.
+
+    Attributes beyond the elements of their names:
+        patient_id: PatientID (0010,0020), to keep patients apart; never shown.
+        laterality: "L", "R" or "B" of ImageLaterality (0020,0062) or Laterality (0020,0060), or "".
+        contrast_s: ContrastBolusStartTime (0018,1042) as a moment like `Frame.acquisition_s`, or None.
+    """
 
     path: Path
     sop_instance_uid: str
@@ -62,6 +68,9 @@ class Source:
     rows: int
     columns: int
     pixels: PixelLayout
+    patient_id: str = ""
+    laterality: str = ""
+    contrast_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,9 @@ class Frame:
         b_value: diffusion weighting, s/mm².
         variant: what else sets images of one place and time apart (a vendor's label, further dimension
             indices).
+        fat_suppression: SpectrallySelectedSuppression (0018,9025), in capitals, or "".
+        duration_s, duration_source: how long the acquisition of the image took, and its keyword.
+        reference_s: FrameReferenceDateTime (0018,9151), the moment that stands for the image.
     """
 
     source: Source
@@ -113,6 +125,10 @@ class Frame:
     intercept: float
     b_value: float | None
     variant: tuple[str, ...]
+    fat_suppression: str = ""
+    duration_s: float | None = None
+    duration_source: str = ""
+    reference_s: float | None = None
 
     @property
     def order(self) -> tuple[object, ...]:

@@ -31,11 +31,16 @@ class Phase:
         frames: in slice order.
         time_s: start in seconds after the first phase's; None where no element tells.
         time_source: the DICOM keyword of the time, or "unknown".
+        mid_s: the middle of the acquisition in seconds after the first phase's start; None where no element
+            gives it (it is never guessed from the next phase).
+        mid_source: the DICOM keyword behind the middle, or "unknown".
     """
 
     frames: tuple[Frame, ...]
     time_s: float | None
     time_source: str
+    mid_s: float | None = None
+    mid_source: str = "unknown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +55,12 @@ class Group:
         geometry: of every phase; None where the images are no regular stack and cannot be assembled.
         phase_key: the element that told the phases apart.
         warnings: sentences for a reader.
+        pre_contrast: index of the last phase that ended before the contrast agent was given, where the files
+            tell; else 0.
+        contrast_s: when the contrast agent was given, in seconds after the start of the first phase; None
+            where no element tells.
+        laterality: "left", "right", "both" or "".
+        laterality_source: a DICOM keyword, "description", "position" or "".
     """
 
     judged: Role
@@ -59,6 +70,10 @@ class Group:
     geometry: Geometry | None
     phase_key: str
     warnings: tuple[str, ...] = ()
+    pre_contrast: int = 0
+    contrast_s: float | None = None
+    laterality: str = ""
+    laterality_source: str = ""
 
     @property
     def role(self) -> str:
@@ -227,9 +242,14 @@ class StudyIndex:
             "columns": first.source.columns,
             "spacing_mm": None if group.geometry is None else list(group.geometry.spacing),
             "orientation": None if group.geometry is None else group.geometry.orientation,
+            "directions": None if group.geometry is None else group.geometry.directions,
+            "laterality": group.laterality,
+            "laterality_source": group.laterality_source,
             "phase_key": group.phase_key,
+            "pre_contrast": group.pre_contrast,
+            "contrast_s": group.contrast_s,
             "files": files,
-            "phases": [_phase_json(phase) for phase in group.phases],
+            "phases": [_phase_json(phase, group.contrast_s) for phase in group.phases],
             "warnings": list(group.warnings),
             "paths": [self._name(path) for path in group.paths],
         }
@@ -240,12 +260,16 @@ class StudyIndex:
         return path.as_posix()
 
 
-def _phase_json(phase: Phase) -> dict[str, Any]:
+def _phase_json(phase: Phase, contrast_s: float | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "time_s": phase.time_s,
         "time_source": phase.time_source,
+        "mid_s": phase.mid_s,
+        "mid_source": phase.mid_source,
         "images": len(phase.frames),
     }
+    if contrast_s is not None and phase.time_s is not None:
+        found["after_contrast_s"] = round(phase.time_s - contrast_s, 6)
     weights = {frame.b_value for frame in phase.frames}
     if len(weights) == 1 and (b := weights.pop()) is not None:
         found["b_value"] = b

@@ -19,15 +19,15 @@ from .headers import Frame, PixelLayout, Source
 
 _SOURCE_TAGS = (
     0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080021, 0x00080022, 0x00080023,
-    0x0008002A, 0x00080032, 0x00080033, 0x00080060, 0x00080070, 0x0008103E, 0x00100010, 0x00180010,
-    0x00180020, 0x00180022, 0x00180023, 0x00180024, 0x00181030, 0x00189005, 0x0020000D, 0x0020000E,
-    0x00200011, 0x00200052, 0x00204000, 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011,
-    0x00280100, 0x00280101, 0x00280103,
+    0x0008002A, 0x00080032, 0x00080033, 0x00080060, 0x00080070, 0x0008103E, 0x00100010, 0x00100020,
+    0x00180010, 0x00180020, 0x00180022, 0x00180023, 0x00180024, 0x00181030, 0x00181042, 0x00189005,
+    0x0020000D, 0x0020000E, 0x00200011, 0x00200052, 0x00200060, 0x00200062, 0x00204000,
+    0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280103,
 )  # fmt: skip
 _FRAME_TAGS = (
-    0x00180050, 0x00180080, 0x00180081, 0x00180082, 0x00180088, 0x00181060, 0x00181314, 0x00189087,
-    0x0019100C, 0x00200012, 0x00200013, 0x00200032, 0x00200037, 0x00200100, 0x00280030, 0x00281052,
-    0x00281053, 0x00431039, 0x20011003, 0x20050014, 0x20051429, 0x00651009,
+    0x00180050, 0x00180080, 0x00180081, 0x00180082, 0x00180088, 0x00181060, 0x00181314, 0x00189025,
+    0x00189073, 0x00189075, 0x00189087, 0x0019100C, 0x00200012, 0x00200013, 0x00200032, 0x00200037,
+    0x00200100, 0x00280030, 0x00281052, 0x00281053, 0x00431039, 0x20011003, 0x20050014, 0x20051429, 0x00651009,
 )  # fmt: skip
 _TAGS = [*_SOURCE_TAGS, *_FRAME_TAGS, *FUNCTIONAL_TAGS]
 
@@ -191,7 +191,15 @@ def _source(path: Path, dataset: Dataset, layout: PixelLayout) -> Source:
         rows=el.integer(dataset, 0x00280010) or 0,
         columns=el.integer(dataset, 0x00280011) or 0,
         pixels=layout,
+        patient_id=el.text(dataset, 0x00100020),
+        laterality=_laterality(dataset),
+        contrast_s=_date_and_time(dataset, (0x00080022, 0x00080021, 0x00080020), 0x00181042),
     )
+
+
+def _laterality(dataset: Dataset) -> str:
+    said = (el.text(dataset, tag).upper() for tag in (0x00200062, 0x00200060))
+    return next((side for side in said if side in ("L", "R", "B")), "")
 
 
 def _frame(source: Source, dataset: Dataset, view: FrameView) -> Frame:
@@ -208,6 +216,7 @@ def _frame(source: Source, dataset: Dataset, view: FrameView) -> Frame:
     trigger_source = "NominalCardiacTriggerDelayTime"
     if trigger is None:
         trigger, trigger_source = view.number(0x00181060, None), "TriggerTime"
+    duration_s, duration_source = _duration(dataset, view)
     slope = view.number(0x00281053, 0x00289145)
     number = view.number(0x00209156, 0x00209111)
     return Frame(
@@ -236,6 +245,10 @@ def _frame(source: Source, dataset: Dataset, view: FrameView) -> Frame:
         intercept=view.number(0x00281052, 0x00289145) or 0.0,
         b_value=_b_value(source, dataset, view),
         variant=view.variant,
+        fat_suppression=view.text(0x00189025, 0x00189115).upper(),
+        duration_s=duration_s,
+        duration_source=duration_source,
+        reference_s=el.moment(view.text(0x00189151, 0x00209111)),
     )
 
 
@@ -257,6 +270,14 @@ def _acquisition(dataset: Dataset, view: FrameView) -> tuple[float | None, str]:
     return el.moment(el.text(dataset, 0x0008002A)), "AcquisitionDateTime"
 
 
+def _duration(dataset: Dataset, view: FrameView) -> tuple[float | None, str]:
+    frame_ms = view.number(0x00189220, 0x00209111)
+    if frame_ms is not None and frame_ms > 0:
+        return frame_ms / 1000.0, "FrameAcquisitionDuration"
+    whole_s = el.number(dataset, 0x00189073)
+    return (whole_s, "AcquisitionDuration") if whole_s is not None and whole_s > 0 else (None, "")
+
+
 def _date_and_time(dataset: Dataset, dates: tuple[int, ...], time: int) -> float | None:
     seconds = el.time_of_day(el.text(dataset, time))
     if seconds is None:
@@ -269,6 +290,8 @@ def _b_value(source: Source, dataset: Dataset, view: FrameView) -> float | None:
     public = view.number(0x00189087, 0x00189117)
     if public is not None:
         return public
+    if view.text(0x00189075, 0x00189117).upper() == "NONE":  # DiffusionDirectionality: no weighting
+        return 0.0
     maker = source.manufacturer.upper()
     if "SIEMENS" in maker:
         return el.number(dataset, 0x0019100C)

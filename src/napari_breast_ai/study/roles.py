@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from .headers import Frame
 
 ROLES = ("dce", "t1", "t2", "dwi", "adc", "derived", "other")
-"""All roles. "derived" has a `detail`: subtraction, mip, reformat, localizer, test or ""."""
+"""All roles. "derived" has a `detail`: subtraction, mip, reformat, localizer, test or ""; "t1", "t2" and "dce"
+have "fat-suppressed" or ""."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Role:
         name: one of `ROLES`.
         reason: a few words for people.
         confidence: 0 to 1.
-        detail: the kind of derived images.
+        detail: the kind of derived images; "fat-suppressed".
     """
 
     name: str
@@ -71,6 +72,12 @@ _NOT_WATER = frozenset(
     }
 )
 _FAT_IMAGE = re.compile(r"^fat:|_F$|(?<![a-z])(?:in|opp|out)[ _-]?phase", re.IGNORECASE)
+_FAT_NAMED = _said(
+    r"fs|fat[ _-]?(?:sat\w*|sup\w*)|stir|tirm|spair|spir|dixon[ _-]?w|water|we|proset|ideal[ _-]?w|"
+    r"vibrant|e?thrive|qfs"
+)
+_FAT_OPTIONS = frozenset({"FS", "SFS", "FAT_SAT", "WE"})
+_NO_FAT_NAMED = _said(r"non?[ _-]?(?:fs|fat[ _-]?sat\w*)|without[ _-]?fat[ _-]?sat\w*|w/?o[ _-]?fs")
 _T1, _T2 = _said(r"t1w?"), _said(r"t2w?|stir|tirm")
 
 
@@ -113,7 +120,26 @@ def judge(frames: Sequence[Frame], phases: int, nature_of: Role | None) -> Role:
     if phases > 1:
         return _dynamic(first, phases)
     weighting, reason = _weighting(first)
-    return Role(weighting, reason, 0.6 if weighting != "other" else 0.3)
+    if weighting == "other":
+        return Role(weighting, reason, 0.3)
+    fat = fat_suppressed(first)
+    return Role(weighting, ", ".join(filter(None, (reason, fat))), 0.6, "fat-suppressed" if fat else "")
+
+
+def fat_suppressed(first: Frame) -> str:
+    """What says that fat is suppressed, or ""."""
+    named = f"{first.source.description} {first.source.protocol}"
+    if first.fat_suppression:
+        return (
+            "fat suppression by SpectrallySelectedSuppression"
+            if first.fat_suppression in ("FAT", "FAT_AND_WATER", "BOTH")
+            else ""
+        )
+    if first.source.scan_options & _FAT_OPTIONS:
+        return "fat suppression by ScanOptions"
+    if _NO_FAT_NAMED.search(named):
+        return ""
+    return "fat suppression by the description" if _FAT_NAMED.search(named) else ""
 
 
 def _dynamic(first: Frame, phases: int) -> Role:
@@ -133,7 +159,10 @@ def _dynamic(first: Frame, phases: int) -> Role:
         confidence -= 0.15
     if confidence < 0.4:
         reasons.append("nothing else says contrast-enhanced")
-    return Role("dce", ", ".join(reasons), round(confidence, 2))
+    fat = fat_suppressed(first)
+    if fat:
+        reasons.append(fat)
+    return Role("dce", ", ".join(reasons), round(confidence, 2), "fat-suppressed" if fat else "")
 
 
 def _is_t1_gradient_echo(first: Frame) -> bool:

@@ -55,11 +55,15 @@ def phase_times(
         rising = [([starts[i] for i in order], name)]
     if not rising:
         # What is left may be the order of reconstruction.
-        against = f": {distinct[0][1]} contradicts the phases' numbers" if distinct else ""
-        warnings.append(f"The files do not tell when the phases were acquired{against}.")
+        contrary = f": {distinct[0][1]} contradicts the phases' numbers" if distinct else ""
+        warnings.append(f"The files do not tell when the phases were acquired{contrary}.")
         return [None] * len(phases), [UNKNOWN] * len(phases), order, warnings
     starts, name = rising[0]
     relative = [start - starts[0] for start in starts]
+    for against, against_name in candidates:
+        own_clock = len(series) == 1 and against_name == phases[0][0].trigger_source != name
+        if own_clock and len(set(against)) == len(against) and not _rises([against[i] for i in order]):
+            warnings.append(f"{against_name} contradicts {name}; {name} is used.")
     for other, other_name in rising[1:]:
         worst = max(abs((b - other[0]) - a) for a, b in zip(relative, other, strict=True))
         if (
@@ -67,6 +71,37 @@ def phase_times(
         ):  # the others only follow the first
             warnings.append(f"{name} and {other_name} disagree by up to {worst:.0f} s; {name} is used.")
     return [round(seconds, 6) for seconds in relative], [name] * len(phases), order, warnings
+
+
+def phase_middles(
+    phases: Sequence[Sequence[Frame]], starts: Sequence[float | None]
+) -> list[tuple[float | None, str]]:
+    """The middle of each phase's acquisition in seconds after the first phase's start, and its keyword.
+
+    From FrameReferenceDateTime, else from the start and the images' own duration; a duration longer than the
+    time to the next phase is that of the whole series and tells nothing.
+    """
+    nothing: tuple[float | None, str] = (None, UNKNOWN)
+    middles = []
+    began = _starts(phases[:1], *_SOURCES[0])[0]
+    for i, phase in enumerate(phases):
+        start, after = starts[i], starts[i + 1] if i + 1 < len(starts) else None
+        if start is None:
+            middles.append(nothing)
+            continue
+        moments = [frame.reference_s for frame in phase if frame.reference_s is not None]
+        if len(moments) == len(phase) and began:
+            middle = sum(m - began[0] for m in moments) / len(moments)
+            if middle >= start and (after is None or middle <= after):
+                middles.append((round(middle, 6), "FrameReferenceDateTime"))
+                continue
+        durations = [frame.duration_s for frame in phase if frame.duration_s is not None]
+        step = after - start if after is not None else start - (starts[i - 1] or 0.0) if i else None
+        if len(durations) == len(phase) and (step is None or max(durations) <= 1.05 * step):
+            middles.append((round(start + max(durations) / 2, 6), phase[0].duration_source))
+        else:
+            middles.append(nothing)
+    return middles
 
 
 def _sum(first: float | None, second: float | None) -> float | None:
