@@ -17,14 +17,16 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from .parsing import Element, Header
+
 _BINARY = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
-# Private elements with b-values: Siemens, GE, Philips, United Imaging.
-_PRIVATE_VR = {0x0019100C: "IS", 0x00431039: "IS", 0x20011003: "FL", 0x00651009: "FD"}
+# VRs of vendors' elements, which no dictionary of the standard knows: b-values.
+_PRIVATE = {0x0019100C: "IS", 0x00431039: "IS", 0x20011003: "FL", 0x00651009: "FD"}
 _DAY_S = 86400.0
 _FIRST_DAY = date(2000, 1, 1).toordinal()  # near enough that seconds from it keep their microseconds
 
 
-def _raw(dataset: Dataset, tag: int) -> Any:
+def _raw(dataset: Header | Dataset, tag: int) -> Any:
     return dataset.get_item(tag) if tag in dataset else None
 
 
@@ -33,7 +35,7 @@ def _printable(value: str) -> str:
     return value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
 
 
-def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
+def texts(dataset: Header | Dataset, tag: int) -> tuple[str, ...]:
     """The values of a string element (codes, UIDs, times), stripped; () where it is missing or empty."""
     element = _raw(dataset, tag)
     value = None if element is None else element.value
@@ -51,39 +53,40 @@ def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
     return found if any(found) else ()
 
 
-def text(dataset: Dataset, tag: int) -> str:
+def text(dataset: Header | Dataset, tag: int) -> str:
     """The first value of a string element, or ""."""
     return next(iter(texts(dataset, tag)), "")
 
 
-def words(dataset: Dataset, tag: int) -> str:
+def words(dataset: Header | Dataset, tag: int) -> str:
     """The value of a string element for people, in the file's own character set; "" where there is none."""
     if tag not in dataset:
         return ""
     try:
-        return _printable(str(dataset[tag].value or "").strip(" \0")).strip()
+        said = dataset.words(tag) if isinstance(dataset, Header) else str(dataset[tag].value or "")
+        return _printable(said.strip(" \0")).strip()
     except (ValueError, TypeError, LookupError, NotImplementedError):  # unknown or broken character set
         return " ".join(texts(dataset, tag))
 
 
-def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
+def numbers(dataset: Header | Dataset, tag: int) -> tuple[float, ...]:
     """The values of a numeric element; () where it is missing or any value is not a finite number."""
     element = _raw(dataset, tag)
     value = None if element is None else element.value
     if value is None:
         return ()
     try:
-        found = _convert(element, value)
+        found = _convert(element, value, tag)
     except (ValueError, TypeError, KeyError, OverflowError, struct.error):
         return ()
     return found if all(math.isfinite(number) for number in found) else ()
 
 
-def _convert(element: Any, value: Any) -> tuple[float, ...]:
-    if isinstance(element, RawDataElement) and isinstance(value, bytes):
+def _convert(element: Any, value: Any, tag: int) -> tuple[float, ...]:
+    if isinstance(element, Element | RawDataElement) and isinstance(value, bytes):
         vr = element.VR
-        if vr is None or vr == "UN":  # implicit, or passed on by a system that did not know the element
-            vr = _PRIVATE_VR.get(int(element.tag)) or dictionary_VR(element.tag)
+        if vr in (None, "UN"):  # implicit encoding, or an archive that did not know the element
+            vr = _PRIVATE.get(tag) or dictionary_VR(tag)
         if vr in _BINARY:
             layout = struct.Struct(("<" if element.is_little_endian else ">") + _BINARY[vr])
             return tuple(float(number) for (number,) in layout.iter_unpack(value))
@@ -96,23 +99,29 @@ def _convert(element: Any, value: Any) -> tuple[float, ...]:
     return (float(value),)
 
 
-def number(dataset: Dataset, tag: int) -> float | None:
+def number(dataset: Header | Dataset, tag: int) -> float | None:
     """The first value of a numeric element, or None."""
     return next(iter(numbers(dataset, tag)), None)
 
 
-def integer(dataset: Dataset, tag: int) -> int | None:
+def integer(dataset: Header | Dataset, tag: int) -> int | None:
     """The first value of an integer element, or None."""
     value = number(dataset, tag)
     return None if value is None else int(value)
 
 
-def items(dataset: Dataset, tag: int) -> Sequence[Dataset]:
+def pointer(dataset: Header, tag: int) -> int | None:
+    """The first value of an element that names a tag (VR AT), or None."""
+    element = dataset.get_item(tag)
+    if element is None or len(element.value) < 4:
+        return None
+    group, number = struct.unpack("<HH" if element.is_little_endian else ">HH", element.value[:4])
+    return int(group << 16 | number)
+
+
+def items(dataset: Header, tag: int) -> tuple[Header, ...]:
     """The items of a sequence element; () where it is missing."""
-    if tag not in dataset:
-        return ()
-    value = dataset[tag].value
-    return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else ()
+    return dataset.items(tag)
 
 
 def time_of_day(value: str) -> float | None:

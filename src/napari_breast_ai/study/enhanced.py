@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydicom.dataset import Dataset
-
 from . import elements as el
+from .parsing import Header
 
 _SHARED, _PER_FRAME, _DIMENSIONS = 0x52009229, 0x52009230, 0x00209222
 FUNCTIONAL_TAGS = (_SHARED, _PER_FRAME, _DIMENSIONS)
@@ -35,12 +34,12 @@ class FrameView:
         variant: a vendor's label and further dimension indices.
     """
 
-    dataset: Dataset
+    dataset: Header
     index: int | None = None
-    groups: tuple[Dataset, ...] = ()
+    groups: tuple[Header, ...] = ()
     variant: tuple[str, ...] = ()
 
-    def _holders(self, group: int | None) -> list[Dataset]:
+    def _holders(self, group: int | None) -> list[Header]:
         found = [] if group is None else [item for held in self.groups for item in el.items(held, group)[:1]]
         return [*found, self.dataset]
 
@@ -61,7 +60,7 @@ class FrameView:
         return next(iter(self.texts(tag, group)), "")
 
 
-def frame_views(dataset: Dataset, frames: int) -> list[FrameView]:
+def frame_views(dataset: Header, frames: int) -> list[FrameView]:
     """One view per frame: one for a classic file, `frames` bare ones where there are no functional groups."""
     per_frame = el.items(dataset, _PER_FRAME)
     if not per_frame:
@@ -78,14 +77,14 @@ def frame_views(dataset: Dataset, frames: int) -> list[FrameView]:
     ]
 
 
-def _unknown_dimensions(dataset: Dataset) -> tuple[int, ...]:
+def _unknown_dimensions(dataset: Header) -> tuple[int, ...]:
     """Places in DimensionIndexValues that stand for something else than place and time."""
     read = _KNOWN_DIMENSIONS | {_PHILIPS_LABEL}
-    pointers = [item.get(0x00209165) for item in el.items(dataset, _DIMENSIONS)]
-    return tuple(i for i, pointer in enumerate(pointers) if pointer is not None and pointer.value not in read)
+    pointers = [el.pointer(item, 0x00209165) for item in el.items(dataset, _DIMENSIONS)]
+    return tuple(i for i, pointer in enumerate(pointers) if pointer is not None and pointer not in read)
 
 
-def _variant(own: Dataset, unknown: Sequence[int]) -> tuple[str, ...]:
+def _variant(own: Header, unknown: Sequence[int]) -> tuple[str, ...]:
     values = next((el.numbers(item, 0x00209157) for item in el.items(own, _FRAME_CONTENT)[:1]), ())
     label = next((_label(item) for item in el.items(own, _PHILIPS_BLOCK)[:1]), ())
     return (
@@ -94,7 +93,7 @@ def _variant(own: Dataset, unknown: Sequence[int]) -> tuple[str, ...]:
     )
 
 
-def _label(dataset: Dataset) -> tuple[str, ...]:
+def _label(dataset: Header) -> tuple[str, ...]:
     """Philips' arterial spin label ("LABEL" or "CONTROL"): all that tells the two images of a place apart."""
     if "PHILIPS MR IMAGING DD 005" not in el.text(dataset, _PHILIPS_CREATOR).upper():
         return ()

@@ -24,6 +24,9 @@ class PixelLayout:
         big_endian: byte order of uncompressed values.
         samples: values per pixel, 1 for grey images.
         frames: images in the file.
+        start: place of the pixel element's value in the file, or in what a deflated file inflates to.
+        padding: lowest and highest stored value that means "no image here", or None.
+        palette: values are numbers of colours.
     """
 
     transfer_syntax: str
@@ -36,6 +39,9 @@ class PixelLayout:
     big_endian: bool
     samples: int
     frames: int
+    start: int = 0
+    padding: tuple[int, int] | None = None
+    palette: bool = False
 
 
 @dataclass(frozen=True, slots=True)

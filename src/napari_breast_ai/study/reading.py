@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from . import elements as el
 from .enhanced import FUNCTIONAL_TAGS, FrameView, frame_views
+from .errors import Unusable
 from .headers import Frame, PixelLayout, Source
+from .parsing import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, PIXEL_TAGS, UNDEFINED, Header, read_header
 
 _SOURCE_TAGS = (
     0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080021, 0x00080022, 0x00080023,
@@ -23,25 +22,18 @@ _SOURCE_TAGS = (
     0x00180010, 0x00180020, 0x00180022, 0x00180023, 0x00180024, 0x00181030, 0x00181042, 0x00189005,
     0x0020000D, 0x0020000E, 0x00200011, 0x00200052, 0x00200060, 0x00200062, 0x00204000,
     0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280103,
+    0x00280120, 0x00280121,
 )  # fmt: skip
 _FRAME_TAGS = (
     0x00180050, 0x00180080, 0x00180081, 0x00180082, 0x00180088, 0x00181060, 0x00181314, 0x00189025,
     0x00189073, 0x00189075, 0x00189087, 0x0019100C, 0x00200012, 0x00200013, 0x00200032, 0x00200037,
     0x00200100, 0x00280030, 0x00281052, 0x00281053, 0x00431039, 0x20011003, 0x20050014, 0x20051429, 0x00651009,
 )  # fmt: skip
-_TAGS = [*_SOURCE_TAGS, *_FRAME_TAGS, *FUNCTIONAL_TAGS]
+_TAGS = frozenset((*_SOURCE_TAGS, *_FRAME_TAGS, *FUNCTIONAL_TAGS))
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
-_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double float, integer pixels
-_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"SQ", b"UC", b"UR", b"UT")
-_UNDEFINED = 0xFFFFFFFF
-_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+_NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 _FARTHEST_MM = 1e6
-
-
-class Unusable(Exception):
-    """A file that holds no image for this project; the text stands after "unused, because"."""
 
 
 def read_frames(path: Path) -> tuple[Frame, ...]:
@@ -56,10 +48,10 @@ def read_frames(path: Path) -> tuple[Frame, ...]:
         raise Unusable("it is not a regular file")
     if status.st_size == 0:
         raise Unusable("the file is empty")
-    with path.open("rb") as stream:
-        dataset = _header(stream)
-        _refuse_what_is_no_image(dataset, path)
-        layout = _pixel_layout(dataset, stream, status.st_size)
+    with path.open("rb", buffering=0) as stream:
+        dataset = _header(stream, status.st_size)
+    _refuse_what_is_no_image(dataset, path)
+    layout = _pixel_layout(dataset, status.st_size)
     source = _source(path, dataset, layout)
     views = frame_views(dataset, layout.frames)
     if len(views) != layout.frames:
@@ -67,33 +59,24 @@ def read_frames(path: Path) -> tuple[Frame, ...]:
     return tuple(_frame(source, dataset, view) for view in views)
 
 
-def _header(stream: BinaryIO) -> Dataset:
+def _header(stream: BinaryIO, size: int) -> Header:
     start = stream.read(132)
     stream.seek(0)
-    if start[128:] == b"DICM":
-        return pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
-    if start[:4] == b"PK\3\4":
-        raise Unusable("it is a zip archive; unpack it and open the folder")
-    # Old exports have the data set alone, without preamble: it begins with group 0008 (or 0002), little
-    # endian.
-    if len(start) < 8 or start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3] != 0:
-        raise Unusable("it is not a DICOM file")
-    try:
-        return pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
-    except InvalidDicomError as error:
-        raise Unusable("it is not a DICOM file") from error
+    if start[128:] != b"DICM":
+        if start[:4] == b"PK\3\4":
+            raise Unusable("it is a zip archive; unpack it and open the folder")
+        # Old exports have the data set alone, without preamble: it begins with group 0008 (or 0002), little
+        # endian.
+        if len(start) < 8 or start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3] != 0:
+            raise Unusable("it is not a DICOM file")
+    return read_header(stream, size, _TAGS)
 
 
-def _refuse_what_is_no_image(dataset: Dataset, path: Path) -> None:
-    meta = getattr(dataset, "file_meta", None) or Dataset()
+def _refuse_what_is_no_image(dataset: Header, path: Path) -> None:
+    meta = dataset.file_meta or dataset
     sop_class = el.text(dataset, 0x00080016) or el.text(meta, 0x00020002)
     if sop_class == _DICOMDIR or path.name.upper() == "DICOMDIR":
         raise Unusable("it is a DICOMDIR, a table of contents; the files themselves are looked at instead")
-    for tag, element in ((tag, dataset.get_item(tag)) for tag in dataset.keys()):  # noqa: SIM118 - raw elements
-        value = getattr(element, "value", None)
-        length = getattr(element, "length", None)
-        if isinstance(value, bytes) and length not in (None, _UNDEFINED) and len(value) < length:
-            raise Unusable(f"the file is cut short: it ends inside element {tag}")
     rows, columns = el.integer(dataset, 0x00280010), el.integer(dataset, 0x00280011)
     if not rows or not columns or rows < 0 or columns < 0:
         if not sop_class:
@@ -105,69 +88,51 @@ def _refuse_what_is_no_image(dataset: Dataset, path: Path) -> None:
         raise Unusable(f"it holds no image ({kind})")
 
 
-def _pixel_layout(dataset: Dataset, stream: BinaryIO, size: int) -> PixelLayout:
-    """How the pixels are stored, from the header and the pixel element's own tag, and that all are there."""
-    meta = getattr(dataset, "file_meta", None) or Dataset()
-    implicit, little = (flag is not False for flag in dataset.original_encoding)
-    syntax = el.text(meta, 0x00020010)
+def _pixel_layout(dataset: Header, size: int) -> PixelLayout:
+    """How the pixels are stored, and that all are there as far as the file's size can tell."""
+    syntax = el.text(dataset.file_meta or dataset, 0x00020010)
     if not syntax:
-        syntax = _NATIVE[0 if implicit else 1 if little else 2]
+        syntax = IMPLICIT if dataset.implicit else EXPLICIT if dataset.little else BIG_ENDIAN
     frames = el.integer(dataset, 0x00280008) or 1
     rows, columns = el.integer(dataset, 0x00280010) or 0, el.integer(dataset, 0x00280011) or 0
     allocated = el.integer(dataset, 0x00280100) or 0
     samples = el.integer(dataset, 0x00280002) or 1
     if frames < 1 or allocated not in (1, 8, 16, 32, 64) or samples not in (1, 3, 4):
         raise Unusable("its header does not say how its pixels are stored")
-    offset, tag = None, _PIXEL_TAGS[-1]
-    if syntax != _DEFLATED:  # inflated in memory: the stream's place says nothing
-        tag, offset, length = _pixel_element(stream, implicit, little, size)
-        if tag not in _PIXEL_TAGS:
-            raise Unusable("it holds no pixels, or is cut short before them")
-        expected = (rows * columns * samples * frames * allocated + 7) // 8
-        if length == _UNDEFINED:
-            if offset >= size:
-                raise Unusable("the file is cut short: its pixels are missing")
-        elif offset + length > size:
-            missing = offset + length - size
-            raise Unusable(f"the file is cut short: {missing} of {length} bytes of pixels are missing")
-        elif syntax in _NATIVE and length < expected and samples == 1:
-            raise Unusable(f"it holds {length} bytes of pixels where its header asks for {expected}")
-        if syntax not in _NATIVE or length == _UNDEFINED or tag != _PIXEL_TAGS[-1]:
-            offset = None
+    start, length = dataset.pixel_start, dataset.pixel_length
+    if not dataset.pixel_tag:
+        raise Unusable("it holds no pixels, or is cut short before them")
+    expected = (rows * columns * samples * frames * allocated + 7) // 8
+    plain = syntax in _NATIVE
+    if length == UNDEFINED:
+        if start >= size and syntax != DEFLATED:
+            raise Unusable("the file is cut short: its pixels are missing")
+    elif syntax != DEFLATED and start + length > size:
+        missing = start + length - size
+        raise Unusable(f"the file is cut short: {missing} of {length} bytes of pixels are missing")
+    elif (plain or syntax == DEFLATED) and length < expected and samples == 1:
+        raise Unusable(f"it holds {length} bytes of pixels where its header asks for {expected}")
+    # One half of the range that counts as padding is enough: a single value.
+    padding = (el.integer(dataset, 0x00280120), el.integer(dataset, 0x00280121))
+    low = padding[0]
     return PixelLayout(
         transfer_syntax=syntax,
-        offset=offset,
+        offset=start if plain and length != UNDEFINED and dataset.pixel_tag == PIXEL_TAGS[-1] else None,
         bits_allocated=allocated,
         bits_stored=el.integer(dataset, 0x00280101) or allocated,
         signed=el.integer(dataset, 0x00280103) == 1,
-        real=tag != _PIXEL_TAGS[-1],
+        real=dataset.pixel_tag != PIXEL_TAGS[-1],
         inverted=el.text(dataset, 0x00280004) == "MONOCHROME1",
-        big_endian=not little,
+        big_endian=not dataset.little,
         samples=samples,
         frames=frames,
+        start=start,
+        padding=None if low is None else (low, low if padding[1] is None else padding[1]),
+        palette=el.text(dataset, 0x00280004) == "PALETTE COLOR",
     )
 
 
-def _pixel_element(stream: BinaryIO, implicit: bool, little: bool, size: int) -> tuple[int, int, int]:
-    """Tag, place of the first byte of the value, and length of the element where the header ended."""
-    if stream.tell() >= size:
-        return 0, size, 0
-    head = stream.read(12)
-    order = "<" if little else ">"
-    if len(head) < 8:
-        return 0, size, 0
-    group, element = struct.unpack(order + "HH", head[:4])
-    place = stream.tell() - len(head)
-    if not implicit and head[4:6] in _LONG_VRS:
-        if len(head) < 12:
-            return 0, size, 0
-        return group << 16 | element, place + 12, struct.unpack(order + "L", head[8:12])[0]
-    if not implicit and head[4:6].isalpha():
-        return group << 16 | element, place + 8, struct.unpack(order + "H", head[6:8])[0]
-    return group << 16 | element, place + 8, struct.unpack(order + "L", head[4:8])[0]
-
-
-def _source(path: Path, dataset: Dataset, layout: PixelLayout) -> Source:
+def _source(path: Path, dataset: Header, layout: PixelLayout) -> Source:
     description = el.words(dataset, 0x0008103E)
     said = " ".join((description, el.words(dataset, 0x00204000), el.words(dataset, 0x00100010)))
     return Source(
@@ -197,12 +162,12 @@ def _source(path: Path, dataset: Dataset, layout: PixelLayout) -> Source:
     )
 
 
-def _laterality(dataset: Dataset) -> str:
+def _laterality(dataset: Header) -> str:
     said = (el.text(dataset, tag).upper() for tag in (0x00200062, 0x00200060))
     return next((side for side in said if side in ("L", "R", "B")), "")
 
 
-def _frame(source: Source, dataset: Dataset, view: FrameView) -> Frame:
+def _frame(source: Source, dataset: Header, view: FrameView) -> Frame:
     position = view.numbers(0x00200032, 0x00209113)
     orientation = view.numbers(0x00200037, 0x00209116)
     spacing = view.numbers(0x00280030, 0x00289110)
@@ -260,7 +225,7 @@ def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _acquisition(dataset: Dataset, view: FrameView) -> tuple[float | None, str]:
+def _acquisition(dataset: Header, view: FrameView) -> tuple[float | None, str]:
     found = el.moment(view.text(0x00189074, 0x00209111))
     if found is not None:
         return found, "FrameAcquisitionDateTime"
@@ -270,7 +235,7 @@ def _acquisition(dataset: Dataset, view: FrameView) -> tuple[float | None, str]:
     return el.moment(el.text(dataset, 0x0008002A)), "AcquisitionDateTime"
 
 
-def _duration(dataset: Dataset, view: FrameView) -> tuple[float | None, str]:
+def _duration(dataset: Header, view: FrameView) -> tuple[float | None, str]:
     frame_ms = view.number(0x00189220, 0x00209111)
     if frame_ms is not None and frame_ms > 0:
         return frame_ms / 1000.0, "FrameAcquisitionDuration"
@@ -278,7 +243,7 @@ def _duration(dataset: Dataset, view: FrameView) -> tuple[float | None, str]:
     return (whole_s, "AcquisitionDuration") if whole_s is not None and whole_s > 0 else (None, "")
 
 
-def _date_and_time(dataset: Dataset, dates: tuple[int, ...], time: int) -> float | None:
+def _date_and_time(dataset: Header, dates: tuple[int, ...], time: int) -> float | None:
     seconds = el.time_of_day(el.text(dataset, time))
     if seconds is None:
         return None
@@ -286,7 +251,7 @@ def _date_and_time(dataset: Dataset, dates: tuple[int, ...], time: int) -> float
     return seconds + next((start for start in days if start is not None), 0.0)
 
 
-def _b_value(source: Source, dataset: Dataset, view: FrameView) -> float | None:
+def _b_value(source: Source, dataset: Header, view: FrameView) -> float | None:
     public = view.number(0x00189087, 0x00189117)
     if public is not None:
         return public
@@ -311,8 +276,8 @@ def unreadable(error: BaseException) -> str:
         return "it may not be read (no permission)"
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be read ({os.strerror(error.errno) if error.errno else error.strerror})"
-    if isinstance(error, RecursionError):
-        return "it is broken: its sequences are nested too deeply"
+    if isinstance(error, zlib.error):
+        return "it is broken: its deflated data set cannot be inflated"
     if isinstance(error, MemoryError):
         return "it is broken: it asks for more memory than there is"
     return f"it is broken: the header cannot be parsed ({type(error).__name__})"

@@ -97,7 +97,9 @@ def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[Unused]]
     for path in sorted(by_file, key=lambda p: (-_size(p), p)):  # of two copies the shorter one may be cut
         own = by_file[path]
         # UIDs alone do not make a copy: some de-identification gives all images the same one.
-        source = replace(own[0].source, path=nowhere, pixels=replace(own[0].source.pixels, offset=None))
+        source = replace(
+            own[0].source, path=nowhere, pixels=replace(own[0].source.pixels, offset=None, start=0)
+        )
         facts = tuple(replace(frame, source=source) for frame in own)
         if own[0].source.sop_instance_uid and facts in seen:
             copies.append(Unused(path, f"it is another copy of the image in “{seen[facts].name}”"))
