@@ -6,8 +6,12 @@ point asks which it was. No patient's name is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .archives import Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Source:
         patient_id: PatientID (0010,0020), to keep patients apart; never shown.
         laterality: "L", "R" or "B" of ImageLaterality (0020,0062) or Laterality (0020,0060), or "".
         contrast_s: ContrastBolusStartTime (0018,1042) as a moment like `Frame.acquisition_s`, or None.
+        member: set where the file was unpacked from an archive: whoever holds it keeps the file from removal.
     """
 
     path: Path
@@ -77,6 +82,12 @@ class Source:
     patient_id: str = ""
     laterality: str = ""
     contrast_s: float | None = None
+    member: Member | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def shown(self) -> Path:
+        """How people call the file: `study.zip!/name` where it was unpacked. Not for opening."""
+        return self.path if self.member is None else self.member.shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,12 +125,14 @@ class StudyIndex:
         groups: dynamic series first, then by series number.
         unused: files without an image for this project, by name.
         root: what was scanned, for messages and relative names; None for a list of files.
+        warnings: sentences about the files as a whole.
     """
 
     files: int
     groups: tuple[Group, ...]
     unused: tuple[Unused, ...]
     root: Path | None = None
+    warnings: tuple[str, ...] = ()
 
     def dce(self) -> Group:
         """The dynamic series that a reader most likely means.
@@ -151,7 +153,9 @@ class StudyIndex:
         marked = [g for g in dynamic if g.role == "derived" and not g.judged.detail]
         if plain or marked:
             best = max(plain or marked, key=_likeliness)
-            return replace(best, warnings=(*best.warnings, *self._choice(best, plain or marked)))
+            return replace(
+                best, warnings=(*best.warnings, *self.warnings, *self._choice(best, plain or marked))
+            )
         raise StudyError(self._why_none())
 
     @property
@@ -224,6 +228,7 @@ class StudyIndex:
             "files": self.files,
             "groups": groups,
             "unused": [{"file": self._name(u.file), "reason": u.reason} for u in self.unused],
+            "warnings": list(self.warnings),
         }
 
     def _group_json(self, group: Group, files: int) -> dict[str, Any]:
@@ -251,7 +256,7 @@ class StudyIndex:
             "files": files,
             "phases": [_phase_json(phase, group.contrast_s) for phase in group.phases],
             "warnings": list(group.warnings),
-            "paths": [self._name(path) for path in group.paths],
+            "paths": sorted({self._name(frame.source.shown) for frame in group.frames}),
         }
 
     def _name(self, path: Path) -> str:

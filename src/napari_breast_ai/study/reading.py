@@ -35,6 +35,10 @@ _DICOMDIR = "1.2.840.10008.1.3.10"
 _NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 _FARTHEST_MM = 1e6
 
+ARCHIVE = "it is a zip archive"
+DICOMDIR_REASON = "it is a DICOMDIR, a table of contents; the files themselves are looked at instead"
+"""Reasons by which the scan knows what to unpack, and whose names to compare."""
+
 
 def read_frames(path: Path) -> tuple[Frame, ...]:
     """Read the header of `path` (no pixels) and describe each image in it.
@@ -63,8 +67,8 @@ def _header(stream: BinaryIO, size: int) -> Header:
     start = stream.read(132)
     stream.seek(0)
     if start[128:] != b"DICM":
-        if start[:4] == b"PK\3\4":
-            raise Unusable("it is a zip archive; unpack it and open the folder")
+        if start[:4] in (b"PK\3\4", b"PK\5\6"):  # with content, without
+            raise Unusable(ARCHIVE)
         # Old exports have the data set alone, without preamble: it begins with group 0008 (or 0002), little
         # endian.
         if len(start) < 8 or start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3] != 0:
@@ -76,7 +80,7 @@ def _refuse_what_is_no_image(dataset: Header, path: Path) -> None:
     meta = dataset.file_meta or dataset
     sop_class = el.text(dataset, 0x00080016) or el.text(meta, 0x00020002)
     if sop_class == _DICOMDIR or path.name.upper() == "DICOMDIR":
-        raise Unusable("it is a DICOMDIR, a table of contents; the files themselves are looked at instead")
+        raise Unusable(DICOMDIR_REASON)
     rows, columns = el.integer(dataset, 0x00280010), el.integer(dataset, 0x00280011)
     if not rows or not columns or rows < 0 or columns < 0:
         if not sop_class:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core import Progress, silent
+from .archives import Member, check_tables, held, nested, split_archives, unpack
 from .errors import StudyError
 from .grouping import group_frames
 from .headers import Frame
@@ -22,7 +23,8 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
 
     Args:
         path: a folder (with all folders in it), a file, or a list of both. File names and endings mean
-            nothing.
+            nothing, but for zip archives (`.zip`), whose members are looked at as files of their own (the
+            archive itself counts only where it gives none), and DICOMDIR, which stands for its folder.
         progress: called once per file; may raise `Cancelled`.
 
     Returns:
@@ -34,8 +36,33 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
     single = isinstance(path, str | Path)
     given = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
     files, closed = _files(given)
-    unused = list(closed)
+    frames, unused = _headers(files, progress)
+    count = len(files) + len(closed)
+    unused, archives = split_archives(unused)
+    members: list[Member] = []
+    for archive in archives:
+        unpacked, refused = unpack(archive, progress)
+        more, broken = _members(unpacked, progress)
+        frames.extend(more)
+        unused.extend((*broken, *refused))
+        members.extend(unpacked)
+        count += len(unpacked) + len(refused) - 1  # its members count, not the archive
+    kept, copies = _without_copies(frames)
+    names = (*files, *(member.shown for member in members))
+    unused, said = check_tables([*closed, *unused, *copies], names, members)
+    return StudyIndex(
+        files=count,
+        groups=group_frames(kept) if kept else (),
+        unused=tuple(sorted(unused, key=lambda u: str(u.file))),
+        root=given[0] if single and given else None,
+        warnings=tuple(said),
+    )
+
+
+def _headers(files: Sequence[Path], progress: Progress) -> tuple[list[Frame], list[Unused]]:
+    """The images in files, and the files without one."""
     frames: list[Frame] = []
+    unused: list[Unused] = []
     # pydicom warns of each oddity in a file through the warnings module; the audit says what matters.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -46,21 +73,25 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
             except Exception as error:  # noqa: BLE001 - parsers raise anything; one file must not stop all
                 unused.append(Unused(file, unreadable(error)))
     progress(len(files), len(files), "Reading headers")
-    kept, copies = _without_copies(frames)
-    unused.extend(copies)
-    return StudyIndex(
-        files=len(files) + len(closed),
-        groups=group_frames(kept) if kept else (),
-        unused=tuple(sorted(unused, key=lambda u: str(u.file))),
-        root=given[0] if single and given else None,
-    )
+    return frames, unused
+
+
+def _members(members: Sequence[Member], progress: Progress) -> tuple[list[Frame], list[Unused]]:
+    """The images in unpacked files, bound to them, and the files without one by the names they had."""
+    by_path = {member.path: member for member in members}
+    frames, broken = _headers(list(by_path), progress)
+    own: dict[Path, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        own[frame.source.path].append(frame)
+    bound = [frame for path, some in own.items() for frame in held(some, by_path[path])]
+    return bound, [nested(replace(one, file=by_path[one.file].shown)) for one in broken]
 
 
 def _files(given: Iterable[Path]) -> tuple[list[Path], list[Unused]]:
     """All files, each once, sorted by name; folders that are not looked into stand in the audit like a file."""
     found: dict[Path, None] = {}
     closed: list[Unused] = []
-    for path in given:
+    for path in map(_opened, given):
         try:
             is_folder, exists = path.is_dir(), path.exists()
         except OSError as error:
@@ -85,6 +116,11 @@ def _files(given: Iterable[Path]) -> tuple[list[Path], list[Unused]]:
     return sorted(found), closed
 
 
+def _opened(path: Path) -> Path:
+    """The folder of a DICOMDIR that was chosen, else the path itself."""
+    return path.parent if path.name.upper() == "DICOMDIR" and path.is_file() else path
+
+
 def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[Unused]]:
     """Leave out files whose header equals another file's: exports often hold an image twice."""
     by_file: dict[Path, list[Frame]] = defaultdict(list)
@@ -102,9 +138,10 @@ def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[Unused]]
         )
         facts = tuple(replace(frame, source=source) for frame in own)
         if own[0].source.sop_instance_uid and facts in seen:
-            copies.append(Unused(path, f"it is another copy of the image in “{seen[facts].name}”"))
+            shown = own[0].source.shown
+            copies.append(Unused(shown, f"it is another copy of the image in “{seen[facts].name}”"))
         else:
-            seen[facts] = path
+            seen[facts] = own[0].source.shown
             kept.extend(own)
     return kept, copies
 
