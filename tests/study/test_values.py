@@ -71,7 +71,7 @@ class TestUnits:
         study.data = (study.data >> 4).astype(np.uint8)
         study.write(lambda p, z: at(p, z) | {"PhotometricInterpretation": "MONOCHROME1"})
         volume = read_study(study.folder)
-        np.testing.assert_array_equal(volume.data, study.data)
+        np.testing.assert_array_equal(volume.data, 255 - study.data)
         (said,) = volume.warnings
         assert "MONOCHROME1" in said
 

@@ -3,12 +3,14 @@
 from .assemble import assemble, read_study
 from .errors import StudyError
 from .index import Group, Phase, StudyIndex, Unused
+from .loading import Loader
 from .roles import ROLES, Role
 from .scan import scan
 
 __all__ = [
     "ROLES",
     "Group",
+    "Loader",
     "Phase",
     "Role",
     "StudyError",

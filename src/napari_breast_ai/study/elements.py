@@ -87,6 +87,8 @@ def _convert(element: Any, value: Any, tag: int) -> tuple[float, ...]:
         vr = element.VR
         if vr in (None, "UN"):  # implicit encoding, or an archive that did not know the element
             vr = _PRIVATE.get(tag) or dictionary_VR(tag)
+        if vr.startswith("US or"):  # unsigned or signed, as the pixels are: the caller knows
+            vr = "US"
         if vr in _BINARY:
             layout = struct.Struct(("<" if element.is_little_endian else ">") + _BINARY[vr])
             return tuple(float(number) for (number,) in layout.iter_unpack(value))

@@ -24,8 +24,8 @@ _MOSAIC = (
     "the series as single or enhanced images to see it."
 )
 _INVERTED = (
-    "The files ask for light and dark to be exchanged (MONOCHROME1); the values are shown as stored, and a "
-    "model reads them as they are."
+    "The files ask for light and dark to be exchanged (MONOCHROME1); the values are exchanged within "
+    "their stored range, so that high is bright."
 )
 
 

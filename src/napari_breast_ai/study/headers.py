@@ -29,6 +29,7 @@ class PixelLayout:
         samples: values per pixel, 1 for grey images.
         frames: images in the file.
         start: place of the pixel element's value in the file, or in what a deflated file inflates to.
+        packed: place in the file where a deflated data set begins.
         padding: lowest and highest stored value that means "no image here", or None.
         palette: values are numbers of colours.
     """
@@ -44,6 +45,7 @@ class PixelLayout:
     samples: int
     frames: int
     start: int = 0
+    packed: int = 0
     padding: tuple[int, int] | None = None
     palette: bool = False
 

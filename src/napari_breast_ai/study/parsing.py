@@ -55,6 +55,7 @@ class Header:
     Attributes:
         file_meta: group 0002; None in an item.
         implicit, little: the encoding.
+        packed: where a deflated data set begins in the file, else 0.
         pixel_tag: of the element that ended the header, 0 where the file ended before any pixels.
         pixel_start, pixel_length: place (in the file, or in what is inflated) and declared length of its value.
     """
@@ -67,6 +68,7 @@ class Header:
         "file_meta",
         "implicit",
         "little",
+        "packed",
         "pixel_length",
         "pixel_start",
         "pixel_tag",
@@ -79,7 +81,7 @@ class Header:
         self.implicit, self.little = implicit, little
         self.file_meta: Header | None = None
         self.charset: tuple[str, ...] = ()
-        self.pixel_tag = self.pixel_start = self.pixel_length = 0
+        self.packed = self.pixel_tag = self.pixel_start = self.pixel_length = 0
 
     def __contains__(self, tag: int) -> bool:
         return tag in self._found
@@ -232,12 +234,14 @@ def read_header(stream: BinaryIO, size: int, wanted: Collection[int]) -> Header:
     given = meta.get(_SYNTAX)
     syntax = given.value.decode("latin-1").strip(" \0") if given else ""
     end = size
-    if syntax == DEFLATED:
+    packed = place if syntax == DEFLATED else 0
+    if packed:
         source, place, end = _Inflated(stream, place), 0, MOST_INFLATED
     implicit, little = _encoding(source, place, syntax)
     found, place, stop = _elements(source, place, end, implicit, little, wanted, frozenset(PIXEL_TAGS), left)
     header = Header(found, implicit, little, left)
     header.file_meta = Header(meta, False, True, left)
+    header.packed = packed
     header.pixel_tag, header.pixel_start, header.pixel_length = stop[0], place, stop[1]
     if (charset := found.get(_CHARSET)) is not None:
         header.charset = tuple(part.strip(" \0") for part in charset.value.decode("latin-1").split("\\"))

@@ -116,12 +116,9 @@ def _pixel_layout(dataset: Header, size: int) -> PixelLayout:
         raise Unusable(f"the file is cut short: {missing} of {length} bytes of pixels are missing")
     elif (plain or syntax == DEFLATED) and length < expected and samples == 1:
         raise Unusable(f"it holds {length} bytes of pixels where its header asks for {expected}")
-    # One half of the range that counts as padding is enough: a single value.
-    padding = (el.integer(dataset, 0x00280120), el.integer(dataset, 0x00280121))
-    low = padding[0]
     return PixelLayout(
         transfer_syntax=syntax,
-        offset=start if plain and length != UNDEFINED and dataset.pixel_tag == PIXEL_TAGS[-1] else None,
+        offset=start if plain and length != UNDEFINED else None,
         bits_allocated=allocated,
         bits_stored=el.integer(dataset, 0x00280101) or allocated,
         signed=el.integer(dataset, 0x00280103) == 1,
@@ -131,9 +128,24 @@ def _pixel_layout(dataset: Header, size: int) -> PixelLayout:
         samples=samples,
         frames=frames,
         start=start,
-        padding=None if low is None else (low, low if padding[1] is None else padding[1]),
+        packed=dataset.packed,
+        padding=_padding(dataset, allocated),
         palette=el.text(dataset, 0x00280004) == "PALETTE COLOR",
     )
+
+
+def _padding(dataset: Header, allocated: int) -> tuple[int, int] | None:
+    """The stored values that mean "no image here": PixelPaddingValue, or the range that it begins."""
+    one, other = el.integer(dataset, 0x00280120), el.integer(dataset, 0x00280121)
+    if one is None:
+        return None
+    signed = el.integer(dataset, 0x00280103) == 1
+    # Where the encoding has no VR, a negative value was read as an unsigned one.
+    ends = sorted(
+        end - 2**16 if signed and end >= 2**15 and allocated <= 16 else end
+        for end in (one, one if other is None else other)
+    )
+    return ends[0], ends[1]
 
 
 def _source(path: Path, dataset: Header, layout: PixelLayout) -> Source:

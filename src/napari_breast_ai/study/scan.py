@@ -134,7 +134,7 @@ def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[Unused]]
         own = by_file[path]
         # UIDs alone do not make a copy: some de-identification gives all images the same one.
         source = replace(
-            own[0].source, path=nowhere, pixels=replace(own[0].source.pixels, offset=None, start=0)
+            own[0].source, path=nowhere, pixels=replace(own[0].source.pixels, offset=None, start=0, packed=0)
         )
         facts = tuple(replace(frame, source=source) for frame in own)
         if own[0].source.sop_instance_uid and facts in seen:
