@@ -44,7 +44,7 @@ def enhanced_dataset(phantom: Phantom) -> Dataset:
     ds.ContentTime = clock(START_S)
     ds.AcquisitionDateTime = STUDY_DATE + clock(START_S)
     ds.AcquisitionNumber = 1
-    ds.AcquisitionDuration = float(volume.n_phases * spec.interval_s * 1000)
+    ds.AcquisitionDuration = float(volume.n_phases * spec.interval_s)
     ds.ImageType = ["ORIGINAL", "PRIMARY", "DYNAMIC", "NONE"]
     ds.PixelPresentation = "MONOCHROME"
     ds.VolumetricProperties = "VOLUME"

@@ -77,7 +77,11 @@ def _belongs(a: Stack, b: Stack) -> bool:
         return False
     if not (np.abs(a.floats - b.floats) <= a.tolerance).all():
         return False
-    if not same_positions(a.positions, b.positions, _POSITION_MM):
+    # A scan that was stopped leaves a few slices of its last phase, under the same name.
+    stopped = a.nature is None and _stem(a.frames[0].source.description) == _stem(
+        b.frames[0].source.description
+    )
+    if not same_positions(a.positions, b.positions, _POSITION_MM, 0.0 if stopped else 0.5):
         return False
     return _same_protocol(a.frames[0], b.frames[0], a.nature is not None)
 

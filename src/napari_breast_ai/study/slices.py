@@ -47,10 +47,12 @@ def slice_positions(frames: Sequence[Frame]) -> tuple[NDArray[np.intp], NDArray[
     return index, positions
 
 
-def same_positions(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> bool:
-    """Whether the shorter list of slice positions lies within the longer, and holds at least half of it."""
+def same_positions(
+    first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float, share: float = 0.5
+) -> bool:
+    """Whether the shorter list of slice positions lies within the longer, and holds at least `share` of it."""
     short, long = sorted((first, second), key=len)
-    if 2 * len(short) < len(long):
+    if len(short) < share * len(long):
         return False
     return bool((np.abs(short[:, None] - long[None, :]).min(axis=1) <= tolerance).all())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,8 +17,6 @@ _DAY_S = 86400.0
 _SOURCES: tuple[tuple[Callable[[Frame], float | None], Callable[[Frame], str]], ...] = (
     (lambda f: f.acquisition_s, lambda f: f.acquisition_source),
     (lambda f: f.trigger_s, lambda f: f.trigger_source),
-    # Series joined into one: each has one acquisition time of its own, and trigger times within it.
-    (lambda f: _sum(f.acquisition_s, f.trigger_s), lambda f: f"{f.acquisition_source}+{f.trigger_source}"),
     (lambda f: f.content_s, lambda f: "ContentTime"),
 )
 
@@ -37,7 +36,12 @@ def phase_times(
     """
     order = list(range(len(phases)))
     warnings: list[str] = []
-    candidates = [(starts, name) for starts, name in (_starts(phases, *pair) for pair in _SOURCES) if starts]
+    begun = _series_begun(phases)
+    candidates = [
+        (starts, name)
+        for starts, name in (_starts(phases, *pair) for pair in (*_SOURCES[:2], begun, *_SOURCES[2:]))
+        if starts
+    ]
     if len(phases) == 1:
         name = candidates[0][1] if candidates else UNKNOWN
         return [0.0 if candidates else None], [name], order, warnings
@@ -104,8 +108,23 @@ def phase_middles(
     return middles
 
 
-def _sum(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first + second
+def _series_begun(
+    phases: Sequence[Sequence[Frame]],
+) -> tuple[Callable[[Frame], float | None], Callable[[Frame], str]]:
+    """For series joined into one: the acquisition time of each, and trigger times within it.
+
+    A series of a single phase (before contrast) needs no trigger times.
+    """
+    series = [{frame.source.series_uid for frame in phase} for phase in phases]
+    counts = Counter(uid for uids in series for uid in uids)
+    timed = {f.source.series_uid for phase in phases for f in phase if f.trigger_s is not None}
+    alone = {uid for uid, count in counts.items() if count == 1} - timed
+
+    def value(frame: Frame) -> float | None:
+        trigger = 0.0 if frame.source.series_uid in alone else frame.trigger_s
+        return None if frame.acquisition_s is None or trigger is None else frame.acquisition_s + trigger
+
+    return value, lambda f: f"{f.acquisition_source}+{f.trigger_source}" if timed else ""
 
 
 def _starts(
