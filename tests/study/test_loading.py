@@ -125,7 +125,7 @@ class TestEncodings:
     @pytest.mark.parametrize(
         "name",
         ["JLSL_16_15_1_1F.dcm", "JLSL_08_07_0_1F.dcm", "JPEG-LL.dcm", "JPGLosslessP14SV1_1s_1f_8b.dcm",
-         "RG3_J2KR.dcm", "emri_small_jpeg_ls_lossless.dcm", "liver_deflate.dcm", "693_J2KR.dcm"],
+         "RG3_J2KR.dcm", "emri_small_jpeg_ls_lossless.dcm", "693_J2KR.dcm"],
     )  # fmt: skip
     def test_real_files(self, name: str, data_dir: Path) -> None:
         """Against pydicom's plugins where one is there, else against the range that the header gives."""
@@ -140,14 +140,14 @@ class TestEncodings:
             ds = pydicom.dcmread(path)
             try:
                 truth = ds.pixel_array.reshape(-1, ds.Rows, ds.Columns)
-            except (RuntimeError, NotImplementedError, ValueError):  # no plugin; deflated segments
+            except (RuntimeError, NotImplementedError):
                 truth = None
         for frame, plane in zip(frames, planes, strict=True):
             if truth is not None:
                 np.testing.assert_array_equal(plane, truth[frame.number or 0])
             else:
                 assert plane.shape == (ds.Rows, ds.Columns)
-                assert len(np.unique(plane)) > (20 if ds.BitsStored > 1 else 1)
+                assert len(np.unique(plane)) > 20
                 assert int(plane.max()) < 2**ds.BitsStored
 
 
