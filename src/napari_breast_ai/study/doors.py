@@ -1,0 +1,97 @@
+"""Which reader a path is for, where it is no DICOM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core import DceVolume, Progress, silent
+from .errors import StudyError
+from .index import StudyIndex
+
+
+def open_other(
+    paths: Sequence[Path], times: Sequence[float] | None = None, progress: Progress = silent
+) -> DceVolume | None:
+    """Read files of other formats than DICOM, known by their endings.
+
+    Args:
+        paths: chosen files of one case. One file of several phases (`case_0000.nii.gz`) stands for all.
+        times: seconds of the phases, given by a person.
+        progress: called per file; may raise `Cancelled`.
+
+    Returns:
+        The volume, or None where the files are DICOM, an archive or a folder.
+
+    Raises:
+        StudyError: they cannot be read, or are not one case.
+    """
+    from .itk import is_itk, read_itk
+    from .nifti import cases, is_nifti, read_nifti, siblings
+    from .stills import is_picture, read_picture
+
+    if not paths or not all(path.is_file() for path in paths):
+        return None
+    if all(is_nifti(path) for path in paths):
+        files = siblings(paths[0]) if len(paths) == 1 else tuple(sorted(paths))
+        if len(paths) > 1 and len(found := cases(paths)) > 1:
+            raise _several(list(found), "the chosen files")
+        return read_nifti(files, times, progress)
+    if all(is_itk(path) for path in paths):
+        return read_itk(sorted(paths), times, progress)
+    if all(is_picture(path) for path in paths):
+        if len(paths) > 1:
+            raise StudyError(f"{len(paths)} pictures were chosen, and each is a case of its own; open one of them.")
+        return read_picture(paths[0])
+    return None
+
+
+def open_without_dicom(
+    index: StudyIndex, times: Sequence[float] | None = None, progress: Progress = silent
+) -> DceVolume | None:
+    """Read what a folder holds that has no DICOM image.
+
+    Raises:
+        StudyError: it holds several cases.
+    """
+    from .itk import is_itk
+    from .nifti import cases, is_nifti
+    from .stills import is_picture
+
+    if index.groups or index.root is None or not index.root.is_dir():
+        return None
+    files = [one.file for one in index.unused if one.file.is_file()]
+    nifti = [path for path in files if is_nifti(path)]
+    if nifti:
+        found = cases(nifti)
+        if len(found) > 1:
+            raise _several(list(found), f"“{index.root}”")
+        return open_other(next(iter(found.values())), times, progress)
+    for belongs, what in ((is_itk, "images"), (is_picture, "pictures")):
+        chosen = [path for path in files if belongs(path)]
+        if len(chosen) == 1:
+            return open_other(chosen, times, progress)
+        if chosen:
+            raise StudyError(
+                f"“{index.root}” holds {len(chosen)} {what} (such as “{chosen[0].name}”), each a case of its own; "
+                "open one of them."
+            )
+    return None
+
+
+def open_pictures(index: StudyIndex) -> DceVolume | None:
+    """Read a DICOM file that is no MR image, where it was chosen alone."""
+    from .stills import read_dicom_picture
+
+    if len(index.groups) != 1 or index.groups[0].frames[0].source.modality in ("MR", ""):
+        return None
+    group = index.groups[0]
+    return read_dicom_picture(group) if len(group.paths) == 1 else None
+
+
+def _several(names: Sequence[str], where: str) -> StudyError:
+    listed = ", ".join(f"“{name}”" for name in names[:3])
+    return StudyError(
+        f"There are {len(names)} cases in {where} ({listed}{', ...' if len(names) > 3 else ''}); open a file of one "
+        "of them."
+    )

@@ -1,0 +1,179 @@
+"""NIfTI: one 4D file, or a file per phase as public breast collections have them, with times from beside them.
+
+Source of the format: the NIfTI-1 standard (nifti1.h), read by nibabel. Its world is RAS (x to the patient's right);
+ours, like DICOM's, is LPS: the first two axes change their sign.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings as python_warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import DceVolume, Geometry, Progress, silent
+from .errors import StudyError
+from .foreign import LPS_FROM_RAS, Stack, combined, stack_of
+from .foreign_times import find_times
+
+ENDINGS = (".nii", ".nii.gz")
+_PHASE_FILE = re.compile(r"^(?P<case>.*?)[_-]?(?P<phase>\d{1,4})$")
+_MOST_PHASES = 1000
+_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+
+
+def stem(path: Path) -> str:
+    """A file's name without `.nii` or `.nii.gz`."""
+    name = path.name
+    for ending in (".gz", ".nii"):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+    return name
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether the name is that of a NIfTI file."""
+    return path.name.lower().endswith(ENDINGS)
+
+
+def phase_files(chosen: Path) -> tuple[Path, ...]:
+    """The files of a case, in phase order: those beside `chosen` that differ from it only in a last number."""
+    match = _PHASE_FILE.match(stem(chosen))
+    if match is None or not match["case"]:
+        return (chosen,)
+    found: dict[int, Path] = {}
+    for path in sorted(chosen.parent.iterdir()):
+        other = _PHASE_FILE.match(stem(path)) if is_nifti(path) else None
+        if other is not None and other["case"] == match["case"] and len(other["phase"]) == len(match["phase"]):
+            number = int(other["phase"])
+            if number in found:
+                raise StudyError(
+                    f"“{found[number].name}” and “{path.name}” claim to be the same phase; remove one of them."
+                )
+            found[number] = path
+    return tuple(path for _, path in sorted(found.items()))
+
+
+def cases(files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
+    """The cases among NIfTI files, each with its files in phase order."""
+    found: dict[str, tuple[Path, ...]] = {}
+    taken: set[Path] = set()
+    for path in sorted(files):
+        if path not in taken:
+            group = phase_files(path)
+            taken.update(group)
+            found[case_name(group)] = group
+    return found
+
+
+def case_name(files: Sequence[Path]) -> str:
+    """What the files of a case have in common."""
+    name = stem(files[0])
+    match = _PHASE_FILE.match(name) if len(files) > 1 else None
+    return match["case"] if match else name
+
+
+def read_nifti(
+    files: Sequence[Path], times: Sequence[float] | None = None, progress: Progress = silent
+) -> DceVolume:
+    """Read a case from one file (3D, or 4D with the phases last) or from a file per phase, in phase order.
+
+    Args:
+        files: of one case.
+        times: seconds of each phase from the first one's start; found beside the files where None.
+        progress: called per file; may raise `Cancelled`.
+
+    Raises:
+        StudyError: a file cannot be read, or the phases do not fit together.
+    """
+    stacks = []
+    for done, path in enumerate(files):
+        progress(done, len(files), "Reading NIfTI")
+        stacks.append(_read(path))
+    progress(len(files), len(files), "Reading NIfTI")
+    name = case_name(files)
+    phases = sum(len(stack.data) for stack in stacks)
+    step = stacks[0].step_s if len(stacks) == 1 else None
+    found = find_times(files[0].parent, [stem(path) for path in files], name, phases, times, step)
+    return combined(stacks, [path.name for path in files], files, name, found)
+
+
+def _read(path: Path) -> Stack:
+    try:
+        # nibabel's remarks on odd headers; what matters is checked below.
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore")
+            image: Any = nibabel.load(path)
+            affine = np.asarray(image.affine, dtype=np.float64)
+            shape = tuple(int(n) for n in image.shape)
+            while len(shape) > 4 and shape[-1] == 1:
+                shape = shape[:-1]
+            if len(shape) == 5 and shape[3] == 1:  # vectors, as ITK writes phases
+                shape = (*shape[:3], shape[4])
+            if len(shape) not in (3, 4) or min(shape) < 1 or (len(shape) == 4 and shape[3] > _MOST_PHASES):
+                raise StudyError(
+                    f"“{path.name}” has the shape {' × '.join(map(str, image.shape))}; a 3D image, or a 4D one "
+                    "with the phases last, is needed."
+                )
+            if image.get_data_dtype().fields is not None or image.get_data_dtype().kind not in "iuf":
+                raise StudyError(f"“{path.name}” holds colours or complex values; grey values are needed.")
+            size = path.stat().st_size
+            needed = int(np.prod(shape)) * image.get_data_dtype().itemsize
+            if needed > (1100 if path.name.lower().endswith(".gz") else 1) * max(size, 1):
+                raise StudyError(
+                    f"“{path.name}” is cut short: its header asks for {needed} bytes of pixels, and the file has "
+                    f"{size}. Copy or convert it again."
+                )
+            values = _values(image).reshape(shape)
+            step = _step(image, len(shape))
+    except StudyError:
+        raise
+    except Exception as error:
+        raise StudyError(
+            f"“{path.name}” cannot be read as NIfTI ({type(error).__name__}). It is damaged, cut short or of "
+            "another kind; copy or convert it again."
+        ) from error
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise StudyError(f"“{path.name}” does not say where its voxels lie: its affine cannot be inverted.")
+    phases = values[..., np.newaxis] if values.ndim == 3 else values
+    unknown = int(image.header["qform_code"]) == 0 and int(image.header["sform_code"]) == 0
+    notes = ()
+    if unknown:
+        notes = (
+            f"“{path.name}” does not say how its voxels lie in the patient (neither qform nor sform is set): "
+            "left and right may be wrong.",
+        )
+    return stack_of(np.moveaxis(phases, -1, 0), LPS_FROM_RAS @ affine, notes, step)
+
+
+def _values(image: Any) -> NDArray[np.generic]:
+    """The scaled values; integers as they are stored where no scale changes them."""
+    slope, inter = image.dataobj.slope, image.dataobj.inter
+    if slope == 1.0 and inter == 0.0:
+        stored = np.asarray(image.dataobj.get_unscaled())
+        return stored if stored.dtype.itemsize <= 4 else stored.astype(np.float32)
+    return np.asarray(image.dataobj.get_scaled(np.float32), dtype=np.float32)
+
+
+def _step(image: Any, dimensions: int) -> float | None:
+    """Seconds between phases from pixdim[4], where its unit is one of time and it is positive."""
+    zooms = image.header.get_zooms()
+    unit = _SECONDS.get(image.header.get_xyzt_units()[1])
+    if dimensions != 4 or len(zooms) < 4 or unit is None or not 0 < float(zooms[3]) < 1e12:
+        return None
+    return float(zooms[3]) * unit
+
+
+def volume_geometry(volume: DceVolume) -> NDArray[np.float64]:
+    """The RAS affine of `volume.data` with its axes as (column, row, slice), for writing."""
+    swap = np.eye(4)[[2, 1, 0, 3]]
+    affine: NDArray[np.float64] = LPS_FROM_RAS @ volume.geometry.affine @ swap
+    return affine
+
+
+__all__ = ["Geometry", "case_name", "cases", "is_nifti", "phase_files", "read_nifti", "volume_geometry"]
