@@ -1,5 +1,6 @@
 """Folders and files become layers; everything else is left to other plugins."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Layer
+from PIL import Image
 
 from napari_breast_ai.core import BreastAIError
+from napari_breast_ai.study import read_study
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer.reader import get_reader
 from napari_breast_ai.viewer.session import Session
@@ -48,6 +51,25 @@ def test_boxes_of_a_study_that_was_read_are_beside_it(written: tuple[Path, Any],
     assert session.journal is not None and session.volume is not None
     assert session.journal.path.parent.parent == folder
     assert session.volume.identity.synthetic and "Synthetic data" in session.readout.text
+
+
+def test_other_formats_are_ours_too(written: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, phantom = written
+    archive = shutil.make_archive(str(tmp_path / "study"), "zip", folder)
+    for name in (archive, "a.nii.gz", "b.nii", "c.NRRD", "d.mha", "e.mhd"):
+        assert get_reader(name) is not None
+    reader = get_reader(archive)
+    assert reader is not None
+    np.testing.assert_array_equal(reader(archive)[0][0], phantom.volume.data)
+
+
+def test_a_picture_opens_as_one_slice(tmp_path: Path, session: Session) -> None:
+    Image.fromarray(np.arange(1200, dtype=np.uint16).reshape(30, 40)).save(tmp_path / "a.png")
+    session.show_study(read_study(tmp_path / "a.png"), str(tmp_path / "a.png"))
+    assert session.volume is not None and session.volume.data.shape == (1, 1, 30, 40)
+    session.go_to(0, 0)
+    assert (session.slice_index, session.phase_index) == (0, 0)
+    session.close_study()
 
 
 def test_what_is_not_dicom_is_left_to_others(tmp_path: Path) -> None:

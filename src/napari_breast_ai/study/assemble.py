@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core import DceVolume, Progress, silent
+from .doors import open_other, open_pictures, open_without_dicom
+from .errors import StudyError
 from .index import Group
 from .loading import Loader
 from .scan import scan
@@ -26,10 +28,37 @@ def assemble(group: Group, progress: Progress = silent) -> DceVolume:
     return loader.volume
 
 
-def read_study(path: str | Path | Sequence[str | Path], progress: Progress = silent) -> DceVolume:
+def read_study(
+    path: str | Path | Sequence[str | Path],
+    progress: Progress = silent,
+    times: Sequence[float] | None = None,
+) -> DceVolume:
     """Scan files or folders, choose the dynamic series, and read it: `scan`, `StudyIndex.dce`, `assemble`.
+
+    NIfTI, NRRD, MetaImage and pictures are known by their endings; a folder is looked at for them where it has
+    no DICOM image.
+
+    Args:
+        path: a folder, a file, or files of one study.
+        progress: may raise `Cancelled`.
+        times: seconds of each phase, for formats that do not carry them; for DICOM they are not used.
 
     Raises:
         StudyError: nothing is there, nothing is dynamic, or pixels cannot be read; the sentence says which.
     """
-    return assemble(scan(path, progress).dce(), progress)
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    other = open_other(paths, times, progress)
+    if other is not None:
+        return other
+    index = scan(path, progress)
+    other = open_without_dicom(index, times, progress)
+    if other is not None:
+        return other
+    try:
+        group = index.dce()
+    except StudyError:
+        picture = open_pictures(index)
+        if picture is None:
+            raise
+        return picture
+    return assemble(group, progress)

@@ -27,13 +27,13 @@ def open_other(
         StudyError: they cannot be read, or are not one case.
     """
     from .itk import is_itk, read_itk
-    from .nifti import cases, is_nifti, read_nifti, siblings
+    from .nifti import cases, is_nifti, phase_files, read_nifti
     from .stills import is_picture, read_picture
 
     if not paths or not all(path.is_file() for path in paths):
         return None
     if all(is_nifti(path) for path in paths):
-        files = siblings(paths[0]) if len(paths) == 1 else tuple(sorted(paths))
+        files = phase_files(paths[0]) if len(paths) == 1 else tuple(sorted(paths))
         if len(paths) > 1 and len(found := cases(paths)) > 1:
             raise _several(list(found), "the chosen files")
         return read_nifti(files, times, progress)
@@ -41,7 +41,9 @@ def open_other(
         return read_itk(sorted(paths), times, progress)
     if all(is_picture(path) for path in paths):
         if len(paths) > 1:
-            raise StudyError(f"{len(paths)} pictures were chosen, and each is a case of its own; open one of them.")
+            raise StudyError(
+                f"{len(paths)} pictures were chosen, and each is a case of its own; open one of them."
+            )
         return read_picture(paths[0])
     return None
 

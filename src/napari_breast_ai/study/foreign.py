@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,9 +87,7 @@ def stack_of(
     return Stack(data, Geometry((z, y, x), spacing, affine @ change), warnings, step_s)
 
 
-def combined(
-    stacks: Sequence[Stack], names: Sequence[str], files: Sequence[Path], description: str, times: FoundTimes
-) -> DceVolume:
+def combined(stacks: Sequence[Stack], names: Sequence[str], description: str, times: FoundTimes) -> DceVolume:
     """The phases of all files in one volume.
 
     Raises:

@@ -56,7 +56,7 @@ def find_times(
     """
     beside = _json(folder / f"{case}.json") or _json(folder / f"{stems[0]}.json")
     pre = beside.get("pre_contrast", 0)
-    more = {
+    more: dict[str, Any] = {
         "pre_contrast": pre if isinstance(pre, int) and not isinstance(pre, bool) else 0,
         "description": _line(beside.get("description", "")),
         "synthetic": beside.get("synthetic") is True,

@@ -16,7 +16,9 @@ from .foreign import Stack, combined, stack_of
 from .foreign_times import find_times
 
 ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
-_DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
+_DATA_FILE = re.compile(
+    rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.*?)\s*$", re.IGNORECASE | re.MULTILINE
+)
 _HEADER_BYTES = 2**16
 _MOST_RATIO = 1100
 
@@ -55,7 +57,7 @@ def read_itk(
     step = stacks[0].step_s if len(stacks) == 1 else None
     name = files[0].stem
     found = find_times(files[0].parent, [path.stem for path in files], name, phases, times, step)
-    return combined(stacks, [path.name for path in files], files, name, found)
+    return combined(stacks, [path.name for path in files], name, found)
 
 
 def _read(itk: Any, path: Path) -> Stack:
@@ -94,7 +96,9 @@ def _read(itk: Any, path: Path) -> Stack:
     affine[:3, :3] = direction * np.array(image.GetSpacing())[:3]
     affine[:3, 3] = np.array(image.GetOrigin())[:3]
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise StudyError(f"“{path.name}” does not say where its voxels lie: its directions cannot be inverted.")
+        raise StudyError(
+            f"“{path.name}” does not say where its voxels lie: its directions cannot be inverted."
+        )
     step = float(image.GetSpacing()[3]) if n == 4 else None
     return stack_of(data.transpose(0, 3, 2, 1), affine, (), step if step and step > 1.0 else None)
 
@@ -117,7 +121,9 @@ def _refuse_paths(path: Path) -> None:
     except OSError as error:
         raise StudyError(f"“{path.name}” cannot be opened ({error.strerror}).") from error
     for name in names:
-        if name.upper() != "LOCAL" and (re.search(r"[/\\:%\s]", name) or name.startswith(".") or name == "LIST"):
+        if name.upper() != "LOCAL" and (
+            re.search(r"[/\\:%\s]", name) or name.startswith(".") or name == "LIST"
+        ):
             raise StudyError(
                 f"“{path.name}” names pixels that do not lie beside it under a plain name; such files are not "
                 "opened. Convert it to one file (.nrrd, .mha)."

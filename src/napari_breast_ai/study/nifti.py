@@ -6,9 +6,11 @@ ours, like DICOM's, is LPS: the first two axes change their sign.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings as python_warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import DceVolume, Geometry, Progress, silent
+from ..core import DceVolume, Progress, silent
 from .errors import StudyError
 from .foreign import LPS_FROM_RAS, Stack, combined, stack_of
 from .foreign_times import find_times
@@ -44,12 +46,16 @@ def is_nifti(path: Path) -> bool:
 def phase_files(chosen: Path) -> tuple[Path, ...]:
     """The files of a case, in phase order: those beside `chosen` that differ from it only in a last number."""
     match = _PHASE_FILE.match(stem(chosen))
-    if match is None or not match["case"]:
+    if match is None or not match["case"] or _dimensions(chosen) != 3:
         return (chosen,)
     found: dict[int, Path] = {}
     for path in sorted(chosen.parent.iterdir()):
         other = _PHASE_FILE.match(stem(path)) if is_nifti(path) else None
-        if other is not None and other["case"] == match["case"] and len(other["phase"]) == len(match["phase"]):
+        if (
+            other is not None
+            and other["case"] == match["case"]
+            and len(other["phase"]) == len(match["phase"])
+        ):
             number = int(other["phase"])
             if number in found:
                 raise StudyError(
@@ -57,6 +63,29 @@ def phase_files(chosen: Path) -> tuple[Path, ...]:
                 )
             found[number] = path
     return tuple(path for _, path in sorted(found.items()))
+
+
+def _dimensions(path: Path) -> int:
+    """3 for a single volume, 4 for several; 0 where the header cannot be read."""
+    try:
+        image: Any = nibabel.load(path)
+        shape: tuple[int, ...] = image.shape
+    except Exception:  # noqa: BLE001 - whatever is wrong is said when the file is read
+        return 0
+    return sum(n > 1 for n in shape[3:]) + 3
+
+
+def _gap(files: Sequence[Path]) -> tuple[str, ...]:
+    """Phases that are missing between files, in a sentence."""
+    matches = [_PHASE_FILE.match(stem(path)) for path in files]
+    numbers = [int(match["phase"]) for match in matches if match]
+    missing = sorted(set(range(min(numbers, default=0), max(numbers, default=0))) - set(numbers))
+    if len(files) < 2 or not missing or len(missing) > _MOST_PHASES:
+        return ()
+    return (
+        f"Phases are missing between the files of “{case_name(files)}” (number {', '.join(map(str, missing[:8]))}); "
+        "those that are there follow each other.",
+    )
 
 
 def cases(files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
@@ -100,7 +129,8 @@ def read_nifti(
     phases = sum(len(stack.data) for stack in stacks)
     step = stacks[0].step_s if len(stacks) == 1 else None
     found = find_times(files[0].parent, [stem(path) for path in files], name, phases, times, step)
-    return combined(stacks, [path.name for path in files], files, name, found)
+    found = replace(found, warnings=(*_gap(files), *found.warnings))
+    return combined(stacks, [path.name for path in files], name, found)
 
 
 def _read(path: Path) -> Stack:
@@ -123,7 +153,7 @@ def _read(path: Path) -> Stack:
             if image.get_data_dtype().fields is not None or image.get_data_dtype().kind not in "iuf":
                 raise StudyError(f"“{path.name}” holds colours or complex values; grey values are needed.")
             size = path.stat().st_size
-            needed = int(np.prod(shape)) * image.get_data_dtype().itemsize
+            needed = math.prod(shape) * image.get_data_dtype().itemsize
             if needed > (1100 if path.name.lower().endswith(".gz") else 1) * max(size, 1):
                 raise StudyError(
                     f"“{path.name}” is cut short: its header asks for {needed} bytes of pixels, and the file has "
@@ -142,7 +172,7 @@ def _read(path: Path) -> Stack:
         raise StudyError(f"“{path.name}” does not say where its voxels lie: its affine cannot be inverted.")
     phases = values[..., np.newaxis] if values.ndim == 3 else values
     unknown = int(image.header["qform_code"]) == 0 and int(image.header["sform_code"]) == 0
-    notes = ()
+    notes: tuple[str, ...] = ()
     if unknown:
         notes = (
             f"“{path.name}” does not say how its voxels lie in the patient (neither qform nor sform is set): "
@@ -157,7 +187,7 @@ def _values(image: Any) -> NDArray[np.generic]:
     if slope == 1.0 and inter == 0.0:
         stored = np.asarray(image.dataobj.get_unscaled())
         return stored if stored.dtype.itemsize <= 4 else stored.astype(np.float32)
-    return np.asarray(image.dataobj.get_scaled(np.float32), dtype=np.float32)
+    return np.asarray(image.dataobj, dtype=np.float32)
 
 
 def _step(image: Any, dimensions: int) -> float | None:
@@ -169,11 +199,8 @@ def _step(image: Any, dimensions: int) -> float | None:
     return float(zooms[3]) * unit
 
 
-def volume_geometry(volume: DceVolume) -> NDArray[np.float64]:
+def ras_affine(volume: DceVolume) -> NDArray[np.float64]:
     """The RAS affine of `volume.data` with its axes as (column, row, slice), for writing."""
     swap = np.eye(4)[[2, 1, 0, 3]]
     affine: NDArray[np.float64] = LPS_FROM_RAS @ volume.geometry.affine @ swap
     return affine
-
-
-__all__ = ["Geometry", "case_name", "cases", "is_nifti", "phase_files", "read_nifti", "volume_geometry"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 
 from ..core import DceVolume, FrameRef, Geometry, Identity, PhaseTimes
 from .errors import StudyError
@@ -38,8 +38,9 @@ def read_picture(path: Path) -> DceVolume:
             python_warnings.simplefilter("ignore")
             python_warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as image:
-                if getattr(image, "n_frames", 1) > 1:
-                    said.append(f"“{path.name}” holds {image.n_frames} pictures; this is the first.")
+                count = int(getattr(image, "n_frames", 1))
+                if count > 1:
+                    said.append(f"“{path.name}” holds {count} pictures; this is the first.")
                 data = _grey(ImageOps.exif_transpose(image), said)
     except Exception as error:
         raise StudyError(
@@ -64,7 +65,8 @@ def luminance(rgb: NDArray[np.generic], said: list[str]) -> NDArray[np.generic]:
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all():
         return np.ascontiguousarray(rgb[..., 0])
     said.append("The picture has colours; what is shown is their brightness.")
-    return np.rint(rgb[..., :3].astype(np.float32) @ _LUMINANCE).astype(rgb.dtype)
+    grey: NDArray[np.generic] = np.rint(rgb[..., :3].astype(np.float32) @ _LUMINANCE).astype(rgb.dtype)
+    return grey
 
 
 def read_dicom_picture(group: Group) -> DceVolume:

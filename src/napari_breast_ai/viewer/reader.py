@@ -9,7 +9,7 @@ from .layers import LayerData, volume_layers
 
 PathOrPaths = str | Sequence[str]
 
-ENDINGS = (".dcm", ".ima", ".dicom")
+ENDINGS = (".dcm", ".ima", ".dicom", ".zip", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
@@ -30,7 +30,7 @@ def read(path: PathOrPaths) -> list[LayerData]:
 
 def _may_be_ours(path: Path) -> bool:
     """Whether a path is a folder, or a file that is DICOM by its ending or by the mark at byte 128."""
-    if path.is_dir() or path.suffix.lower() in ENDINGS:
+    if path.is_dir() or path.name.lower().endswith(ENDINGS):
         return True
     try:
         with path.open("rb") as file:
