@@ -22,11 +22,14 @@ from .parsing import Element, Header
 _BINARY = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
 # VRs of vendors' elements, which no dictionary of the standard knows: b-values.
 _PRIVATE = {0x0019100C: "IS", 0x00431039: "IS", 0x20011003: "FL", 0x00651009: "FD"}
+_RAW = (Element, RawDataElement)
 _DAY_S = 86400.0
 _FIRST_DAY = date(2000, 1, 1).toordinal()  # near enough that seconds from it keep their microseconds
 
 
 def _raw(dataset: Header | Dataset, tag: int) -> Any:
+    if isinstance(dataset, Header):
+        return dataset.get_item(tag)
     return dataset.get_item(tag) if tag in dataset else None
 
 
@@ -39,7 +42,7 @@ def texts(dataset: Header | Dataset, tag: int) -> tuple[str, ...]:
     """The values of a string element (codes, UIDs, times), stripped; () where it is missing or empty."""
     element = _raw(dataset, tag)
     value = None if element is None else element.value
-    if value is None:
+    if value is None or value == b"":
         return ()
     if isinstance(value, bytes):
         parts = value.decode("latin-1").split("\\")
@@ -83,15 +86,15 @@ def numbers(dataset: Header | Dataset, tag: int) -> tuple[float, ...]:
 
 
 def _convert(element: Any, value: Any, tag: int) -> tuple[float, ...]:
-    if isinstance(element, Element | RawDataElement) and isinstance(value, bytes):
+    if isinstance(element, _RAW) and isinstance(value, bytes):
         vr = element.VR
         if vr in (None, "UN"):  # implicit encoding, or an archive that did not know the element
             vr = _PRIVATE.get(tag) or dictionary_VR(tag)
         if vr.startswith("US or"):  # unsigned or signed, as the pixels are: the caller knows
             vr = "US"
         if vr in _BINARY:
-            layout = struct.Struct(("<" if element.is_little_endian else ">") + _BINARY[vr])
-            return tuple(float(number) for (number,) in layout.iter_unpack(value))
+            order = "<" if element.is_little_endian else ">"
+            return tuple(float(number) for (number,) in struct.iter_unpack(order + _BINARY[vr], value))
         stripped = value.decode("latin-1").strip(" \0")
         return tuple(float(part) for part in stripped.split("\\")) if stripped else ()
     if isinstance(value, str):

@@ -45,6 +45,8 @@ class FrameView:
 
     def numbers(self, tag: int, group: int | None) -> tuple[float, ...]:
         """The element's numbers from the functional group sequence `group`, or from the data set."""
+        if not self.groups:
+            return el.numbers(self.dataset, tag)
         return next((found for held in self._holders(group) if (found := el.numbers(held, tag))), ())
 
     def number(self, tag: int, group: int | None) -> float | None:
@@ -53,6 +55,8 @@ class FrameView:
 
     def texts(self, tag: int, group: int | None) -> tuple[str, ...]:
         """The element's strings."""
+        if not self.groups:
+            return el.texts(self.dataset, tag)
         return next((found for held in self._holders(group) if (found := el.texts(held, tag))), ())
 
     def text(self, tag: int, group: int | None) -> str:

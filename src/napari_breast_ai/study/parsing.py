@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NoReturn, Protocol
 
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
@@ -30,7 +30,7 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 MOST_INFLATED = 64 * 2**20
 """Bytes of header that a deflated file may have."""
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 15
 _MOST_LEVELS = 64
 _MOST_ELEMENTS = 2_000_000
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
@@ -144,10 +144,8 @@ class _Left:
     def __init__(self) -> None:
         self.elements = _MOST_ELEMENTS
 
-    def spend(self) -> None:
-        self.elements -= 1
-        if self.elements < 0:
-            raise Unusable(f"it is broken: its header has more than {_MOST_ELEMENTS} elements")
+    def refuse(self) -> NoReturn:
+        raise Unusable(f"it is broken: its header has more than {_MOST_ELEMENTS} elements")
 
 
 class _Bytes(Protocol):
@@ -236,7 +234,7 @@ def read_header(stream: BinaryIO, size: int, wanted: Collection[int]) -> Header:
     end = size
     packed = place if syntax == DEFLATED else 0
     if packed:
-        source, place, end = _Inflated(stream, place), 0, MOST_INFLATED
+        source, place, end = _Inflated(stream, place), 0, 1 << 62  # where it ends is not known
     implicit, little = _encoding(source, place, syntax)
     found, place, stop = _elements(source, place, end, implicit, little, wanted, frozenset(PIXEL_TAGS), left)
     header = Header(found, implicit, little, left)
@@ -299,7 +297,9 @@ def _elements(
             return found, place + 8, (0, 0)
         if only_group is not None and group != only_group:
             break
-        left.spend()
+        left.elements -= 1
+        if left.elements < 0:
+            left.refuse()
         name = None if implicit else buffer[at + 4 : at + 6]
         begin = place + 8
         if name is not None:
@@ -319,7 +319,7 @@ def _elements(
             place = _behind(source, begin, within, little, left)
         else:
             place = begin + length
-            if not source.reaches(place) or place > end:
+            if place > end or (place > base + len(buffer) and not source.reaches(place)):
                 raise Unusable(f"the file is cut short: it ends inside element ({group:04X},{number:04X})")
         if keep:
             if not base <= begin <= place <= base + len(buffer):
@@ -347,7 +347,9 @@ def _behind(source: _Bytes, place: int, implicit: bool, little: bool, left: _Lef
             at = place - base
             if len(buffer) - at < 8:
                 raise Unusable("the file is cut short: it ends inside a sequence")
-        left.spend()
+        left.elements -= 1
+        if left.elements < 0:
+            left.refuse()
         items, implicit = levels[-1]
         group, number, length = head(buffer, at)
         tag = group << 16 | number

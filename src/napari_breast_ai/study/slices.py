@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,21 @@ _SAME_SLICE_MM = 0.5
 
 def axes(frame: Frame) -> NDArray[np.float64] | None:
     """Unit vectors along a row, a column and the normal, shape (3, 3); None without an orientation."""
-    if frame.orientation is None:
-        return None
-    along_row = np.asarray(frame.orientation[:3], dtype=np.float64)
-    along_column = np.asarray(frame.orientation[3:], dtype=np.float64)
+    return None if frame.orientation is None else _axes(frame.orientation)
+
+
+@lru_cache(maxsize=256)  # a study has thousands of frames and a few orientations
+def _axes(orientation: tuple[float, ...]) -> NDArray[np.float64] | None:
+    along_row = np.asarray(orientation[:3], dtype=np.float64)
+    along_column = np.asarray(orientation[3:], dtype=np.float64)
     normal = np.cross(along_row, along_column)
     length = float(np.linalg.norm(normal))
     # Perpendicular unit vectors have a normal of length 1; anything far from it is no orientation at all.
-    return np.stack([along_row, along_column, normal / length]) if 0.9 < length < 1.1 else None
+    if not 0.9 < length < 1.1:
+        return None
+    found = np.stack([along_row, along_column, normal / length])
+    found.flags.writeable = False
+    return found
 
 
 def slice_positions(frames: Sequence[Frame]) -> tuple[NDArray[np.intp], NDArray[np.float64]] | None:
