@@ -178,7 +178,20 @@ EDITS: dict[str, Callable[[list[Image], str], None]] = {
     "one missing slice": missing,
     "one doubled slice": doubled,
     "one phase cut short": cut_short,
+    "pre-contrast series apart, one missing slice": lambda i, m: (pre_contrast_apart(i, m), missing(i, m)),
+    "pre-contrast series apart, one doubled slice": lambda i, m: (pre_contrast_apart(i, m), doubled(i, m)),
+    "pre-contrast series apart, one phase cut short": lambda i, m: (
+        pre_contrast_apart(i, m),
+        cut_short(i, m),
+    ),
 }
+
+
+def broken(edit: str) -> str:
+    """What is broken in a study, without that its pre-contrast series is apart."""
+    return edit.split(", ")[-1]
+
+
 WHOLE = {"one missing slice": (0, 1, 3), "one phase cut short": (0, 1, 2)}
 
 
@@ -241,13 +254,13 @@ def write_enhanced(datasets: list[Dataset], orientation: str, edit: str, folder:
                 item.CardiacSynchronizationSequence = Sequence([delay])
     if edit == "scrambled instance numbers":
         frames = [frames[i] for i in np.random.default_rng(8).permutation(len(frames))]
-    elif edit == "one doubled slice":
+    elif broken(edit) == "one doubled slice":
         (twice,) = [frame for frame in frames if (frame["p"], frame["z"]) == DOUBLED]
         frames.append({"ds": copy.deepcopy(twice["ds"]), "p": None, "z": None, "pixels": twice["pixels"] + 1})
-    elif edit in ("one missing slice", "one phase cut short"):
-        EDITS[edit](frames, "enhanced")
+    elif broken(edit) in ("one missing slice", "one phase cut short"):
+        EDITS[broken(edit)](frames, "enhanced")
     parts = [frames]
-    if edit == "pre-contrast series apart":
+    if edit.startswith("pre-contrast series apart"):
         parts = [[f for f in frames if f["p"] == 0], [f for f in frames if f["p"] != 0]]
     made = Made(folder)
     for number, part in enumerate(parts):
@@ -276,7 +289,7 @@ def make(written: dict[str, list[Dataset]], manner: str, orientation: str, edit:
         made = write_enhanced(written[manner], orientation, edit, folder)
     else:
         made = write_classic(written[manner], manner, orientation, edit, folder)
-    made.phases = WHOLE.get(edit, tuple(range(PHASES)))
+    made.phases = WHOLE.get(broken(edit), tuple(range(PHASES)))
     made.starts = np.array([start(p) - start(made.phases[0]) for p in made.phases])
     step, row, column = phantom().volume.geometry.spacing
     along_row, along_column = np.array(ORIENTATIONS[orientation]).reshape(2, 3)
@@ -344,11 +357,16 @@ def test_as_the_plain_reading(
 def _says(dynamic: Group, index: StudyIndex, manner: str, edit: str) -> None:
     """What is odd is said, nothing else is, and what fits in no phase is a group of its own."""
     said = " ".join(dynamic.warnings)
-    assert (SAYS[edit] in said) if edit in SAYS else "slices" not in said
+    odd, apart = broken(edit), edit.startswith("pre-contrast series apart")
+    if odd not in SAYS:
+        assert "slices" not in said
+    elif apart and odd != "one doubled slice":
+        assert "incomplete" in said  # numbered in its own series
+    else:
+        assert SAYS[odd] in said
     left_over = {"one missing slice": SHAPE[0] - 1, "one doubled slice": 1, "one phase cut short": SHORT}
     others = [g for g in index.groups if g.role == "other"]
-    assert [len(g.frames) for g in others] == ([left_over[edit]] if edit in left_over else [])
-    apart = edit == "pre-contrast series apart"
+    assert [len(g.frames) for g in others] == ([left_over[odd]] if odd in left_over else [])
     assert ("series are joined" in said) == (apart or manner == "siemens")
     assert ("is taken as the pre-contrast phase" in said) == (apart and manner == "philips")
 
@@ -446,7 +464,7 @@ def test_against_dcm2niix(
     found = found_by_dcm2niix(made, assemble(dynamic).data, tmp_path / "out")
     assert all(phases == sorted(phases) for phases in found)
     if {p for phases in found for p in phases} != set(made.phases):
-        assert (manner, edit) in DISAGREES
+        assert (manner, broken(edit)) in DISAGREES
         np.testing.assert_array_equal(assemble(dynamic).data, plain_reading(made))
 
 

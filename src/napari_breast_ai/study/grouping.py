@@ -23,6 +23,9 @@ _MOSAIC = (
     "Each image is a Siemens mosaic, all slices of a volume as tiles of one picture: it is not unpacked. Export "
     "the series as single or enhanced images to see it."
 )
+_NOT_SORTED = (
+    "A series just before this one may be its pre-contrast phase, but nothing in the headers orders the two."
+)
 _INVERTED = (
     "The files ask for light and dark to be exchanged (MONOCHROME1); the values are exchanged within "
     "their stored range, so that high is bright."
@@ -133,6 +136,9 @@ def _groups(joined: Joined) -> list[Group]:
         common = _arrange_joined(members)
         if common is not None:
             return _built([common], members, remarks)
+        if joined.pre_contrast:  # they cannot be sorted together
+            without = Joined(members[1:], (*remarks[1:], _NOT_SORTED))
+            return [*_groups(Joined(members[:1])), *_groups(without)]
         return [group for stack in members for group in _groups(Joined([stack]))]
     stack = members[0]
     located = slice_positions(stack.frames)
@@ -171,14 +177,18 @@ def _arrange_joined(members: Sequence[Stack]) -> Arrangement | None:
             if own is None or len(own[1]) != len(positions)
             else arrange(stack.frames, own[0], len(positions))
         )
-        if len(each) != 1 or each[0].rest:
+        if len(each) != 1 or (len(each[0].phases) == 1 and each[0].rest):
             break
         single.append((min(f.acquisition_s or 0.0 for f in stack.frames), each[0]))
     else:
         single.sort(key=lambda pair: pair[0])
         keys = dict.fromkeys(a.key for _, a in single if a.key != "single phase")
         phases = [phase for _, a in single for phase in a.phases]
-        return Arrangement(phases, " and ".join(("SeriesInstanceUID", *keys)))
+        if not found or len(found) > 1 or len(phases) > len(found[0].phases):
+            rest = tuple(frame for _, a in single for frame in a.rest)
+            said = tuple(warning for _, a in single for warning in a.warnings)
+            name = " and ".join(("SeriesInstanceUID", *keys))
+            return Arrangement(phases, name, rest, warnings=said)
     return found[0] if len(found) == 1 and len(found[0].phases) > 1 else None
 
 

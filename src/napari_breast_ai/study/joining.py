@@ -45,10 +45,13 @@ class Joined:
     Attributes:
         members: at least one.
         remarks: sentences on what was joined, or was not though it could have been meant.
+        pre_contrast: the first member is a pre-contrast series with slightly other times, and the first
+            remark says so.
     """
 
     members: list[Stack]
     remarks: tuple[str, ...] = ()
+    pre_contrast: bool = False
 
 
 def join(stacks: Sequence[Stack]) -> list[Joined]:
@@ -117,9 +120,9 @@ def _with_pre_contrast(equal: Sequence[list[Stack]]) -> list[Joined]:
             for i, other in enumerate(equal)
             if i != place and len(other) == 1 and (gap := _gap_s(other[0], members)) is not None
         ]
-        for _, i in sorted(earlier)[:1]:
+        judged = [(_differences(equal[i][0], members), gap, i) for gap, i in earlier]
+        for why_not, _, i in sorted(judged, key=lambda found: (bool(found[0].hard), found[1:]))[:1]:
             other = equal[i][0]
-            why_not = _differences(other, members)
             name = _named(other)
             if why_not.hard or i in gone:
                 remarks.setdefault(place, []).append(
@@ -134,7 +137,7 @@ def _with_pre_contrast(equal: Sequence[list[Stack]]) -> list[Joined]:
                 "and after contrast differ a little by that alone."
             )
     return [
-        Joined([*([taken[i]] if i in taken else []), *members], tuple(remarks.get(i, ())))
+        Joined([*([taken[i]] if i in taken else []), *members], tuple(remarks.get(i, ())), i in taken)
         for i, members in enumerate(equal)
         if i not in gone
     ]

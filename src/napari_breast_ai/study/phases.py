@@ -201,13 +201,17 @@ def _partial(frames: Sequence[Frame], index: NDArray[np.intp], slices: int) -> A
     """The whole phases of the key that gives the most of them; the rest is handed back and said."""
     best: tuple[int, str, list[tuple[int, list[int]]], int] | None = None
     for key in _KEYS:
-        if any(key.value(frame) is None for frame in frames):
+        values = _values(key, frames, slices)
+        if values is None:
             continue
-        for label in _labels(key, [float(key.value(frame) or 0.0) for frame in frames]):
+        for label in _labels(key, values):
             whole = []
             for phase in range(int(label.max()) + 1):
                 first: dict[int, int] = {}
-                for i in np.flatnonzero(label == phase).tolist():
+                mine = np.flatnonzero(label == phase).tolist()
+                if len(mine) - slices > max(1, slices // 4):
+                    continue  # not a few doubled slices, but several phases that the key does not tell apart
+                for i in mine:
                     first.setdefault(int(index[i]), i)  # a doubled slice: the first one stored stays
                 if len(first) == slices:
                     whole.append((phase, [first[place] for place in range(slices)]))
