@@ -46,11 +46,13 @@ class BoxesLayer:
         self._layer: Shapes | None = None
         self._quiet = False
         self._drawing = False
+        self._resting = False
         session.study_changed.connect(self._on_study)
         session.boxes_changed.connect(self._pull)
         session.label_changed.connect(self._on_label)
         session.viewer.layers.events.removed.connect(self._on_removed)
         session.viewer.layers.selection.events.active.connect(self._on_mode)
+        session.viewer.layers.selection.events.active.connect(self._rest)
 
     @property
     def layer(self) -> Shapes | None:
@@ -115,7 +117,7 @@ class BoxesLayer:
             metadata=look.entry(look.BOXES, volume),
         )
         layer.help = f"Draw a box: {tooltip('draw')}"
-        self._layer = layer
+        self._layer, self._resting = layer, False
         self._color_classes()
         active = session.viewer.layers.selection.active
         session.viewer.add_layer(layer)
@@ -127,9 +129,25 @@ class BoxesLayer:
         layer.events.mode.connect(self._on_mode)
         self._pull()
         self._on_label(session.current_label)
+        self._rest()
 
     def _on_mode(self, event: Any = None) -> None:
         self.mode_changed.emit()
+
+    def _rest(self, event: Any = None) -> None:
+        """Hide the layer while it is empty and nobody draws in it, and show it again when either changes.
+
+        An empty layer that is shown costs as much with every slice as one with boxes, and napari and vispy link
+        two shader programs for it each time.
+        """
+        layer = self._layer
+        if layer is None:
+            return
+        idle = not len(layer.data) and self._session.viewer.layers.selection.active is not layer
+        if idle and layer.visible:
+            self._resting, layer.visible = True, False
+        elif not idle and self._resting:
+            self._resting, layer.visible = False, True
 
     def _labels(self) -> list[str]:
         boxes = self._session.journal.boxes if self._session.journal is not None else ()
@@ -164,6 +182,7 @@ class BoxesLayer:
             return
         self._drawing = False
         self._push()
+        self._rest()
 
     def _on_features(self, event: Any) -> None:
         if not self._drawing:
@@ -253,6 +272,7 @@ class BoxesLayer:
         )
         if not same:
             self._rebuild()
+            self._rest()
         elif [str(value) for value in layer.features["label"]] != [box.label for box in journal.boxes]:
             self._color_classes()
             with self._silence():

@@ -19,8 +19,9 @@ class Readout:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # No box behind the text: vispy would link a new shader program for it with every line written.
         self._overlay = TextOverlay(
-            position="top_left", font_size=10, visible=False, color="white", box_color=(0.0, 0.0, 0.0, 0.45)
+            position="top_left", font_size=10, visible=False, color="white", box=False
         )
         session.viewer.canvas.overlays[NAME] = self._overlay
         for signal in (session.position_changed, session.study_changed, session.prediction_changed):
