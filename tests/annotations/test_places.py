@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_breast_ai import places as common
 from napari_breast_ai.annotations import Journal, data_folder, default_reader, journal_path, places
 from napari_breast_ai.core import Box, Identity
 
@@ -40,7 +41,7 @@ def test_user_data_folder_where_the_case_cannot_be_written(
     case.mkdir()
     beside = journal_path(case, STUDY, "anna")
     with monkeypatch.context() as locked:
-        locked.setattr(places, "_writable", lambda folder: False)
+        locked.setattr(common, "writable", lambda folder: False)
         path = journal_path(case, STUDY, "anna")
         assert path == data_folder() / "cases" / beside.name
         Journal(path, "anna").add(Box(0, 0, 0, 1, 1, "IGM"))
@@ -50,7 +51,7 @@ def test_user_data_folder_where_the_case_cannot_be_written(
 
 def test_a_study_without_a_folder(tmp_path: Path) -> None:
     assert journal_path(None, STUDY, "anna").parent == tmp_path / "data" / "cases"
-    assert not places._writable(tmp_path / "absent" / "deeper" / "x")
+    assert not common.writable(tmp_path / "absent" / "deeper" / "x")
 
 
 def test_default_reader_is_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,3 +162,9 @@ def mr_image() -> Callable[..., Dataset]:
 @pytest.fixture
 def save_dicom() -> Callable[[Dataset, Path], Path]:
     return save
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person decided on this machine must not change a test, nor a test what a person finds."""
+    monkeypatch.setenv("NAPARI_BREAST_AI_DATA", str(tmp_path_factory.mktemp("user-data")))

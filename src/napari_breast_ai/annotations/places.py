@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 
-import platformdirs
-
 from ..core import Identity
+from ..places import data_folder, place, study_name
 
-FOLDER = "napari-breast-ai"
-"""Name of the folder made inside a case's folder."""
-
-DATA_VARIABLE = "NAPARI_BREAST_AI_DATA"
-"""Environment variable that puts the user's data folder elsewhere."""
-
-
-def data_folder() -> Path:
-    """The user's data folder for what cannot lie beside a case; it need not exist yet."""
-    chosen = os.environ.get(DATA_VARIABLE)
-    return Path(chosen) if chosen else platformdirs.user_data_path(FOLDER, appauthor=False)
+__all__ = ["data_folder", "default_reader", "journal_path"]
 
 
 def default_reader() -> str:
@@ -47,17 +34,7 @@ def journal_path(case_folder: Path | None, identity: Identity, reader: str) -> P
         identity: which study; a folder may hold several.
         reader: the person's name.
     """
-    study = hashlib.sha256(identity.study_uid.encode()).hexdigest()[:16]
-    name = f"boxes-{study}-{_slug(reader)}.jsonl"
-    elsewhere = data_folder() / "cases" / name
-    if case_folder is None:
-        return elsewhere
-    beside = Path(case_folder) / FOLDER / name
-    if beside.exists():
-        return beside
-    if elsewhere.exists() or not _writable(beside.parent):
-        return elsewhere
-    return beside
+    return place(case_folder, f"boxes-{study_name(identity.study_uid)}-{_slug(reader)}.jsonl")
 
 
 def _slug(reader: str) -> str:
@@ -67,16 +44,3 @@ def _slug(reader: str) -> str:
         return plain
     # "Dr. A" and "dr-a" are two people: what the plain form loses comes back as a hash.
     return f"{plain or 'reader'}-{hashlib.sha256(reader.encode()).hexdigest()[:8]}"
-
-
-def _writable(folder: Path) -> bool:
-    """Whether files can be made in the folder, or in its parent where it does not exist yet.
-
-    Tried rather than asked: access bits say nothing of read-only mounts, network shares and Windows' lists.
-    """
-    place = folder if folder.is_dir() else folder.parent
-    try:
-        with tempfile.TemporaryFile(dir=place, prefix=".napari-breast-ai-"):
-            return True
-    except OSError:
-        return False

@@ -3,20 +3,30 @@
 from .assemble import assemble, read_study
 from .errors import StudyError
 from .index import Group, Phase, StudyIndex, Unused
+from .keeping import load, overruled, read_overrules, save
 from .loading import Loader
+from .overrules import Decision, Overrules, Wanted, apply
 from .roles import ROLES, Role
 from .scan import scan
 
 __all__ = [
     "ROLES",
+    "Decision",
     "Group",
     "Loader",
+    "Overrules",
     "Phase",
     "Role",
     "StudyError",
     "StudyIndex",
     "Unused",
+    "Wanted",
+    "apply",
     "assemble",
+    "load",
+    "overruled",
+    "read_overrules",
     "read_study",
+    "save",
     "scan",
 ]

@@ -9,6 +9,7 @@ from ..core import DceVolume, Progress, silent
 from .doors import open_other, open_pictures, open_without_dicom
 from .errors import StudyError
 from .index import Group
+from .keeping import overruled
 from .loading import Loader
 from .scan import scan
 
@@ -33,7 +34,8 @@ def read_study(
     progress: Progress = silent,
     times: Sequence[float] | None = None,
 ) -> DceVolume:
-    """Scan files or folders, choose the dynamic series, and read it: `scan`, `StudyIndex.dce`, `assemble`.
+    """Scan files or folders, choose the dynamic series, and read it: `scan`, `overruled`, `StudyIndex.dce`,
+    `assemble`. What a person decided about the study before is replayed.
 
     NIfTI, NRRD, MetaImage and pictures are known by their endings; a folder is looked at for them where it has
     no DICOM image.
@@ -50,7 +52,7 @@ def read_study(
     other = open_other(paths, times, progress)
     if other is not None:
         return other
-    index = scan(path, progress)
+    index = overruled(scan(path, progress))
     other = open_without_dicom(index, times, progress)
     if other is not None:
         return other

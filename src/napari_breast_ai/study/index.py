@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from .headers import Frame
 from .roles import Role
 
 SCHEMA, VERSION = "napari-breast-ai/index", 1
+
+BY_PERSON = "a person said so"
+"""The reason of a role that a person gave."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class Phase:
     mid_s: float | None = None
     mid_source: str = "unknown"
 
+    @cached_property
+    def key(self) -> str:
+        """What names this volume wherever its files lie and however they are called, see `content_key`."""
+        return content_key(self.frames)
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -61,6 +71,7 @@ class Group:
             where no element tells.
         laterality: "left", "right", "both" or "".
         laterality_source: a DICOM keyword, "description", "position" or "".
+        overruled: what a person decided about this group, in sentences.
     """
 
     judged: Role
@@ -74,6 +85,12 @@ class Group:
     contrast_s: float | None = None
     laterality: str = ""
     laterality_source: str = ""
+    overruled: tuple[str, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """What names this group wherever its files lie and however they are called, see `content_key`."""
+        return content_key(self.frames)
 
     @property
     def role(self) -> str:
@@ -125,7 +142,7 @@ class StudyIndex:
         groups: dynamic series first, then by series number.
         unused: files without an image for this project, by name.
         root: what was scanned, for messages and relative names; None for a list of files.
-        warnings: sentences about the files as a whole.
+        warnings: sentences about the files as a whole, and about a person's decisions that do not fit them.
     """
 
     files: int
@@ -137,9 +154,9 @@ class StudyIndex:
     def dce(self) -> Group:
         """The dynamic series that a reader most likely means.
 
-        T1-weighted dynamics go before other dynamic series, large before small; series that are marked as
-        derived without saying how (as some exports mark everything) count only where there is no other. Where
-        there was a choice, the group's warnings say so.
+        What a person called dynamic goes before all else; T1-weighted dynamics go before other dynamic series,
+        large before small; series that are marked as derived without saying how (as some exports mark
+        everything) count only where there is no other. Where there was a choice, the group's warnings say so.
 
         Raises:
             StudyError: there is none; the sentence says what is there instead and what to do.
@@ -152,10 +169,10 @@ class StudyIndex:
         plain = [g for g in dynamic if g.role == "dce"]
         marked = [g for g in dynamic if g.role == "derived" and not g.judged.detail]
         if plain or marked:
-            best = max(plain or marked, key=_likeliness)
-            return replace(
-                best, warnings=(*best.warnings, *self.warnings, *self._choice(best, plain or marked))
-            )
+            said = [g for g in plain if g.judged.reason == BY_PERSON]
+            best = max(said or plain or marked, key=_likeliness)
+            choice = [] if len(said) == 1 else self._choice(best, plain or marked)
+            return replace(best, warnings=(*best.warnings, *self.warnings, *choice))
         raise StudyError(self._why_none())
 
     @property
@@ -234,6 +251,8 @@ class StudyIndex:
     def _group_json(self, group: Group, files: int) -> dict[str, Any]:
         first = group.frames[0]
         return {
+            "key": group.key,
+            "study_uid": first.source.study_uid,
             "role": group.role,
             "detail": group.judged.detail,
             "reason": group.judged.reason,
@@ -256,6 +275,7 @@ class StudyIndex:
             "files": files,
             "phases": [_phase_json(phase, group.contrast_s) for phase in group.phases],
             "warnings": list(group.warnings),
+            "overruled": list(group.overruled),
             "paths": sorted({self._name(frame.source.shown) for frame in group.frames}),
         }
 
@@ -267,6 +287,7 @@ class StudyIndex:
 
 def _phase_json(phase: Phase, contrast_s: float | None) -> dict[str, Any]:
     found: dict[str, Any] = {
+        "key": phase.key,
         "time_s": phase.time_s,
         "time_source": phase.time_source,
         "mid_s": phase.mid_s,
@@ -279,6 +300,15 @@ def _phase_json(phase: Phase, contrast_s: float | None) -> dict[str, Any]:
     if len(weights) == 1 and (b := weights.pop()) is not None:
         found["b_value"] = b
     return found
+
+
+def content_key(frames: Iterable[Frame]) -> str:
+    """SHA-256 of the sorted SOPInstanceUIDs and frame numbers, in hexadecimal.
+
+    Equal for equal images, whatever their files are called, wherever they lie and in whatever order they come.
+    """
+    names = sorted(f"{f.source.sop_instance_uid} {'' if f.number is None else f.number}" for f in frames)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _likeliness(group: Group) -> tuple[bool, int, float]:
