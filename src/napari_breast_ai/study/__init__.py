@@ -8,6 +8,7 @@ from .loading import Loader
 from .overrules import Decision, Overrules, Wanted, apply
 from .roles import ROLES, Role
 from .scan import scan
+from .writers import write_dicom_series, write_nifti
 
 __all__ = [
     "ROLES",
@@ -29,4 +30,6 @@ __all__ = [
     "read_study",
     "save",
     "scan",
+    "write_dicom_series",
+    "write_nifti",
 ]
