@@ -123,7 +123,7 @@ def _view(arguments: argparse.Namespace, progress: Progress) -> None:
     """Open a study in napari."""
     from .study import read_study
 
-    volume = read_study(arguments.path, progress)
+    volume = read_study(arguments.path, progress, arguments.times)
     for warning in volume.warnings:
         print(f"Note: {warning}")
     bundle = None
@@ -170,7 +170,7 @@ def _predict(arguments: argparse.Namespace, progress: Progress) -> None:
     boxes = read_boxes(arguments.boxes) if arguments.boxes else ()
     bundle = load_bundle(arguments.model)
     out = _folder(arguments.out)
-    volume = read_study(arguments.path, progress)
+    volume = read_study(arguments.path, progress, arguments.times)
     prediction = predict(
         volume,
         bundle,
@@ -182,6 +182,23 @@ def _predict(arguments: argparse.Namespace, progress: Progress) -> None:
     written = write_prediction(prediction, volume, out, top=arguments.top, boxes=boxes)
     say_prediction(prediction, volume)
     print(f"Wrote {', '.join(path.name for path in written)} to {arguments.out}.")
+
+
+def _convert(arguments: argparse.Namespace, progress: Progress) -> None:
+    """Write a study as NIfTI or DICOM."""
+    from .study import read_study, write_dicom_series, write_nifti
+
+    kind = arguments.to or ("nifti" if arguments.out.name.lower().endswith((".nii", ".nii.gz")) else "dicom")
+    volume = read_study(arguments.path, progress, arguments.times)
+    for warning in volume.warnings:
+        print(f"Note: {warning}")
+    shape = " × ".join(str(n) for n in volume.data.shape)
+    if kind == "nifti":
+        image, beside = write_nifti(volume, arguments.out, progress)
+        print(f"Wrote {image} (phase × slice × row × column: {shape}) and {beside.name}.")
+    else:
+        files = write_dicom_series(volume, arguments.out, arguments.keep_study, progress)
+        print(f"Wrote {len(files)} DICOM files (phase × slice × row × column: {shape}) to {arguments.out}.")
 
 
 def _phantom(arguments: argparse.Namespace, progress: Progress) -> None:
@@ -293,6 +310,14 @@ def _slices(text: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def _times(text: str) -> tuple[float, ...]:
+    """Parse 0,90,180 as seconds of the phases."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of seconds such as 0,90,180") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="napari-breast-ai",
@@ -351,6 +376,21 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--top", type=_count, default=3, metavar="N", help="overlays of the N top slices (default 3)"
     )
+
+    convert = add("convert", _convert, "write a study as NIfTI (with a JSON of times) or as DICOM")
+    convert.add_argument("path", type=Path, help="anything that can be opened")
+    convert.add_argument("out", type=Path, help="a file ending in .nii.gz, or a new folder for DICOM")
+    convert.add_argument("--to", choices=("nifti", "dicom"), help="default: by the ending of OUT")
+    convert.add_argument(
+        "--keep-study", action="store_true", help="DICOM: keep the UIDs of the study, to lie beside its source"
+    )
+    for sub in (view, predict, convert):
+        sub.add_argument(
+            "--times",
+            type=_times,
+            metavar="LIST",
+            help="seconds of each phase, such as 0,90,180, for formats that do not carry them",
+        )
 
     phantom = add("phantom", _phantom, "write a synthetic breast study as DICOM")
     phantom.add_argument("out", type=Path)

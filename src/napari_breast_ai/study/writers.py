@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -59,7 +60,8 @@ def write_nifti(volume: DceVolume, path: str | Path, progress: Progress = silent
         if one.exists():
             raise StudyError(f"“{one}” exists already; choose another name, or remove it first.")
     affine = ras_affine(volume)
-    image = nibabel.Nifti1Image(volume.data.transpose(3, 2, 1, 0), affine)
+    make: Any = nibabel.Nifti1Image  # partly typed
+    image = make(volume.data.transpose(3, 2, 1, 0), affine)
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(affine, 1)
     if _is_orthogonal(volume):
