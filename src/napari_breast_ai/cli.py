@@ -144,9 +144,14 @@ def _view(arguments: argparse.Namespace, progress: Progress) -> None:
 
 def _index(arguments: argparse.Namespace, progress: Progress) -> None:
     """Say where every file of a folder belongs."""
-    from .study import scan
+    from .study import apply, overruled, read_overrules, scan
 
+    given = None if arguments.overrules is None else read_overrules(arguments.overrules)
     index = scan(arguments.path, progress)
+    if not arguments.as_found:
+        index = overruled(index)
+    if given is not None:
+        index = apply(index, given)
     if arguments.json is None:
         say_index(index)
         return
@@ -362,6 +367,12 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("path", type=Path)
     index.add_argument(
         "--json", type=Path, metavar="FILE", help="write the audit as JSON; - for standard output"
+    )
+    index.add_argument(
+        "--overrules", type=Path, metavar="FILE", help="decisions about roles, phases and groups to apply"
+    )
+    index.add_argument(
+        "--as-found", action="store_true", help="without the decisions that are kept beside the case"
     )
 
     predict = add("predict", _predict, "score and explain a study without a window")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .core import DceVolume, Prediction
-    from .study import StudyIndex
+    from .study import Group, StudyIndex
 
 RESEARCH_USE = "Research use only: not a medical device, not for decisions about patients."
 
@@ -31,22 +31,42 @@ class ProgressLine:
 
 
 def say_index(index: StudyIndex) -> None:
-    """The audit for people: groups, their phases, and what was not used."""
-    for group in index.groups:
-        times = [phase.time_s for phase in group.phases]
-        print(f"{group.role}: {group.description or '(no description)'} ({group.judged.reason})")
-        print(f"  {group.n_phases} phase(s) × {group.n_slices} slice(s) in {len(group.paths)} file(s)")
-        if len(times) > 1:
-            listed = ", ".join("?" if t is None else f"{t:.1f}" for t in times)
-            print(f"  phase times (s): {listed}; from {group.phases[-1].time_source}")
-        for warning in group.warnings:
-            print(f"  Note: {warning}")
+    """The audit for people: patients, their studies, groups and phases, and what was not used."""
+    from .study import outline
+
+    for patient in outline(index):
+        print(patient.title)
+        for study in patient.studies:
+            print(f"  Study {study.title}")
+            for group in study.groups:
+                _say_group(group)
+    for warning in index.warnings:
+        print(f"Note: {warning}")
     shown = 20
     for unused in index.unused[:shown]:
         print(f"unused: {unused.file}: {unused.reason}")
     if len(index.unused) > shown:
         print(f"unused: {len(index.unused) - shown} more; --json lists them all")
     print(f"{index.files} files: {index.files - len(index.unused)} in groups, {len(index.unused)} unused.")
+
+
+def _say_group(group: Group) -> None:
+    from .study.outline import phase_time, phase_title
+
+    role = " ".join(filter(None, (group.role, group.judged.detail)))
+    print(f"    {role}: {group.description or '(no description)'}  [{group.key[:12]}]")
+    print(f"      Why: {group.judged.reason} (confidence {group.judged.confidence:.2f})")
+    print(f"      {group.n_phases} phase(s) × {group.n_slices} slice(s) in {len(group.paths)} file(s)")
+    if group.n_phases > 1:
+        for number, phase in enumerate(group.phases):
+            print(
+                f"      {phase_title(group, number)}: {phase_time(phase)}, {len(phase.frames)} image(s)  "
+                f"[{phase.key[:12]}]"
+            )
+    for decision in group.overruled:
+        print(f"      Overruled: {decision}")
+    for warning in group.warnings:
+        print(f"      Note: {warning}")
 
 
 def say_prediction(prediction: Prediction, volume: DceVolume) -> None:

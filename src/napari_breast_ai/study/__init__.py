@@ -5,6 +5,7 @@ from .errors import StudyError
 from .index import Group, Phase, StudyIndex, Unused
 from .keeping import load, overruled, read_overrules, save
 from .loading import Loader
+from .outline import outline
 from .overrules import Decision, Overrules, Wanted, apply
 from .roles import ROLES, Role
 from .scan import scan
@@ -25,6 +26,7 @@ __all__ = [
     "apply",
     "assemble",
     "load",
+    "outline",
     "overruled",
     "read_overrules",
     "read_study",

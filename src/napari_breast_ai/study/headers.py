@@ -55,9 +55,10 @@ class Source:
     """One file and what its header says once for all its frames.
 
     Attributes beyond the elements of their names:
-        patient_id: PatientID (0010,0020), to keep patients apart; never shown.
+        patient_id: PatientID (0010,0020), to keep patients apart; shown on the screen, never written.
         laterality: "L", "R" or "B" of ImageLaterality (0020,0062) or Laterality (0020,0060), or "".
         contrast_s: ContrastBolusStartTime (0018,1042) as a moment like `Frame.acquisition_s`, or None.
+        study_date, study_description: StudyDate (0008,0020) as stored, StudyDescription (0008,1030).
         member: set where the file was unpacked from an archive: whoever holds it keeps the file from removal.
     """
 
@@ -84,6 +85,8 @@ class Source:
     patient_id: str = ""
     laterality: str = ""
     contrast_s: float | None = None
+    study_date: str = ""
+    study_description: str = ""
     member: Member | None = field(default=None, compare=False, repr=False)
 
     @property
