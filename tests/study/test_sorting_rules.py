@@ -101,6 +101,19 @@ class TestPreContrastSeries:
         study.write(lambda p, z: says(p, z) | (given if p else {}))
         assert [g.n_phases for g in accounted(study.folder)] == [3, 1]
 
+    def test_in_one_series_too(self, study: Any) -> None:
+        """The images before contrast have a TR of their own in the same series."""
+        study.write(lambda p, z: {"AcquisitionTime": at(p), "RepetitionTime": "5.2" if p else "5.5"})
+        (group,) = accounted(study.folder)
+        np.testing.assert_array_equal(assemble(group).data, study.data)
+        assert any("TR is 5.5 ms instead of 5.2 ms" in w for w in group.warnings)
+
+    def test_two_echoes_are_no_pre_contrast_phase(self, study: Any) -> None:
+        study.write(lambda p, z: {"AcquisitionTime": at(max(p, 1)), "EchoTime": "2.4" if p else "2.3"})
+        groups = accounted(study.folder)
+        assert sorted(g.n_phases for g in groups) == [1, 3]
+        assert not any("pre-contrast" in w for g in groups for w in g.warnings)
+
     def test_siemens_series_after_contrast(self, study: Any) -> None:
         """A series per phase: the first has another TR."""
         study.write(

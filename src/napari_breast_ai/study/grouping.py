@@ -211,7 +211,8 @@ def _whole(arrangement: Arrangement, members: Sequence[Stack], remarks: Sequence
     geometry, odd = stack_geometry(phases[0])
     frames = [frame for phase in phases for frame in phase]
     kind = members[0].nature
-    said = [f"{len(members)} series are joined as phases of one scan."] if len(members) > 1 else []
+    joined = len({frame.source.series_uid for frame in frames})
+    said = [f"{joined} series are joined as phases of one scan."] if joined > 1 else []
     said.extend(remarks)
     if any(frame.source.pixels.inverted for frame in frames):
         said.append(_INVERTED)

@@ -181,7 +181,6 @@ def _gap_s(stack: Stack, dynamic: Sequence[Stack]) -> float | None:
     same = (
         one.source.study_uid == other.source.study_uid
         and one.source.frame_of_reference_uid == other.source.frame_of_reference_uid
-        and one.source.series_uid not in {member.frames[0].source.series_uid for member in dynamic}
         and (one.source.rows, one.source.columns) == (other.source.rows, other.source.columns)
         and one.source.modality == "MR"
         and one.source.acquisition_type == other.source.acquisition_type
