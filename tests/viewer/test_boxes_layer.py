@@ -195,3 +195,25 @@ def test_bad_actions_reach_nobody_else(case: Session) -> None:
     with pytest.raises(BreastAIError):
         case.journal.delete("nobody")
     assert len(layer(case).data) == 0
+
+
+def test_an_empty_layer_rests_until_somebody_draws(case: Session) -> None:
+    layers = case.viewer.layers
+    image = layers.selection.active
+    assert image is not layer(case) and not layer(case).visible
+    case.boxes.draw()
+    assert layer(case).visible, "it must be shown to be drawn in"
+    layers.selection.active = image
+    assert not layer(case).visible
+    layer(case).add_rectangles(corners(3, 5, 5, 10, 10))
+    assert layer(case).visible, "a box that is made must be seen"
+    # A person who hides boxes keeps them hidden.
+    layer(case).visible = False
+    layers.selection.active = layer(case)
+    layers.selection.active = image
+    assert not layer(case).visible
+    layer(case).visible = True
+    case.boxes.undo()
+    assert len(layer(case).data) == 0 and not layer(case).visible
+    case.boxes.redo()
+    assert len(layer(case).data) == 1 and layer(case).visible
