@@ -393,7 +393,9 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("out", type=Path, help="a file ending in .nii.gz, or a new folder for DICOM")
     convert.add_argument("--to", choices=("nifti", "dicom"), help="default: by the ending of OUT")
     convert.add_argument(
-        "--keep-study", action="store_true", help="DICOM: keep the UIDs of the study, to lie beside its source"
+        "--keep-study",
+        action="store_true",
+        help="DICOM: keep the UIDs of the study, to lie beside its source",
     )
     for sub in (view, predict, convert):
         sub.add_argument(

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -250,3 +252,14 @@ def test_an_ultrasound_file(tmp_path: Path, mr_image: Any, save_dicom: Any) -> N
     assert np.abs(volume.data[0, 0] - expected).max() <= 1
     assert any("no physical size" in said for said in volume.warnings)
     assert volume.frames[0][0].sop_instance_uid == ds.SOPInstanceUID
+
+
+@pytest.mark.skipif(shutil.which("dcm2niix") is None, reason="dcm2niix is not installed")
+def test_a_real_study_is_the_same_as_dicom_and_as_nifti(tmp_path: Path, data_dir: Path) -> None:
+    folder = data_dir / "dicom" / "ge_multiphase"
+    subprocess.run(
+        ["dcm2niix", "-z", "y", "-f", "ge", "-o", str(tmp_path), str(folder)], check=True, capture_output=True
+    )
+    dicom, other = read_study(folder), read_study(tmp_path / "ge.nii.gz")
+    np.testing.assert_array_equal(other.data, dicom.data)
+    assert other.geometry.same_as(dicom.geometry) and other.times.start_s == dicom.times.start_s
