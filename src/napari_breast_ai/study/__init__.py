@@ -1,6 +1,6 @@
 """From files to volumes: header scan, groups and phases with a reason for every file, pixels."""
 
-from .assemble import assemble, read_study
+from .assemble import assemble, open_study, read_study
 from .errors import StudyError
 from .index import Group, Phase, StudyIndex, Unused
 from .keeping import load, overruled, read_overrules, save
@@ -26,6 +26,7 @@ __all__ = [
     "apply",
     "assemble",
     "load",
+    "open_study",
     "outline",
     "overruled",
     "read_overrules",

@@ -48,6 +48,23 @@ def read_study(
     Raises:
         StudyError: nothing is there, nothing is dynamic, or pixels cannot be read; the sentence says which.
     """
+    found = open_study(path, progress, times)
+    if isinstance(found, DceVolume):
+        return found
+    found.load(progress)
+    return found.volume
+
+
+def open_study(
+    path: str | Path | Sequence[str | Path],
+    progress: Progress = silent,
+    times: Sequence[float] | None = None,
+) -> DceVolume | Loader:
+    """As `read_study`, but a DICOM series comes as a `Loader` that has read no pixels yet.
+
+    Raises:
+        StudyError: nothing is there, or nothing is dynamic; the sentence says which.
+    """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
     other = open_other(paths, times, progress)
     if other is not None:
@@ -63,4 +80,4 @@ def read_study(
         if picture is None:
             raise
         return picture
-    return assemble(group, progress)
+    return Loader(group)

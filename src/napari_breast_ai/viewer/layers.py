@@ -36,6 +36,9 @@ DYNAMIC, SUBTRACTION, REFERENCE, BOXES, ATTENTION, GRADCAM = (
 ORDER = (DYNAMIC, SUBTRACTION, ATTENTION, GRADCAM, REFERENCE, BOXES)
 """From the bottom to the top."""
 
+FILLED = (DYNAMIC, SUBTRACTION)
+"""Layers that show the volume's own pixels."""
+
 LayerData = tuple[Any, dict[str, Any], str]
 
 
@@ -77,17 +80,28 @@ class LazySubtraction:
         return np.asarray(self[:], dtype=dtype)
 
 
-def volume_layers(volume: DceVolume, source: str | None = None, boxes: Iterable[Box] = ()) -> list[LayerData]:
+def volume_layers(
+    volume: DceVolume,
+    source: str | None = None,
+    boxes: Iterable[Box] = (),
+    loaded: NDArray[np.bool_] | None = None,
+) -> list[LayerData]:
     """A study as layers: the dynamic series, its subtraction (hidden at first), and given boxes, if any.
 
     Args:
         volume: the study.
         source: the folder or file it was read from, beside which its boxes are kept.
         boxes: boxes that are given (a phantom's truth); shown in a layer that cannot be edited.
+        loaded: bool, (phases, slices): the slices that have been read so far, from which the contrast is taken;
+            None where all have.
     """
     shared = _shared(volume, 4)
-    low, high = contrast(volume.data)
-    sub_low, sub_high = subtraction_contrast(volume)
+    if loaded is None or loaded.all():
+        low, high = contrast(volume.data)
+        sub_low, sub_high = subtraction_contrast(volume)
+    else:
+        low, high = contrast(volume.data[loaded][None])
+        sub_low, sub_high = 0.0, _enhancement(volume, loaded)
     layers: list[LayerData] = [
         (
             volume.data,
@@ -205,6 +219,21 @@ def subtraction_contrast(volume: DceVolume) -> tuple[float, float]:
     difference = _sample(volume.data[middle : middle + 1]) - pre
     high = float(np.percentile(difference, 99.8)) if difference.size else 1.0
     return 0.0, high if high > 0 else 1.0
+
+
+def _enhancement(volume: DceVolume, loaded: NDArray[np.bool_]) -> float:
+    """The white end of the subtraction, from the slices that have been read in two phases."""
+    pre = loaded[volume.pre_contrast]
+    highs = [
+        float(
+            np.percentile(
+                np.subtract(volume.data[p, z], volume.data[volume.pre_contrast, z], dtype=np.float32), 99.8
+            )
+        )
+        for p, z in np.argwhere(loaded & pre)
+        if p != volume.pre_contrast
+    ]
+    return max(highs) if highs and max(highs) > 0 else 1.0
 
 
 def rectangle(box: Box) -> NDArray[np.float64]:

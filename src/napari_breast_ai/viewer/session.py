@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..models import Bundle
+    from ..study import Loader
 
 FIRST_LOOK_S = 120.0
 """The phase shown first is the one nearest to this time: early post-contrast, where lesions stand out."""
@@ -75,6 +76,7 @@ class Session:
         current_label: the class that the next box gets.
         slice_index, phase_index: where the sliders are.
         workers: the window's threads.
+        loader: fills the study on the screen with its pixels; None where they were all there from the start.
     """
 
     study_changed: ClassVar[Signal] = Signal()
@@ -100,6 +102,7 @@ class Session:
         self.slice_index = 0
         self.phase_index = 0
         self.workers = Workers()
+        self.loader: Loader | None = None
         self._dynamic: Layer | None = None
         self._closed = False
         self.boxes: BoxesLayer = BoxesLayer(self)
@@ -123,19 +126,39 @@ class Session:
 
     # ------------------------------------------------------------------ study
 
-    def show_study(self, volume: DceVolume, source: str | None = None, boxes: Iterable[Box] = ()) -> None:
+    def show_study(
+        self,
+        volume: DceVolume,
+        source: str | None = None,
+        boxes: Iterable[Box] = (),
+        loader: Loader | None = None,
+    ) -> None:
         """Put a study on the screen in place of the present one.
 
         Args:
             volume: the study.
             source: the folder or file it came from; None for one that has none, such as a phantom.
             boxes: given boxes (a phantom's truth), shown apart from the reader's own.
+            loader: where the volume is still to be filled; `tasks.open_path` goes on with it.
         """
         self.close_study()
-        for data, settings, kind in look.volume_layers(volume, source, boxes):
+        loaded = None if loader is None else loader.loaded
+        for data, settings, kind in look.volume_layers(volume, source, boxes, loaded):
             self.viewer.add_layer(Layer.create(data, settings, kind))
+        self.loader = loader
         self.viewer.layers.selection.active = self._dynamic
         self.viewer.reset_view()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every slice of the study has been read."""
+        return self.loader is None or self.loader.complete
+
+    def show_arrived(self) -> None:
+        """Draw the slice on the screen anew: pixels may have come for it."""
+        for layer in self.viewer.layers:
+            if look.info(layer).get("volume") is self.volume and look.info(layer)["role"] in look.FILLED:
+                layer.refresh(thumbnail=False, extent=False)
 
     def close_study(self) -> None:
         """Take the study and everything that belongs to it off the screen."""
@@ -190,6 +213,8 @@ class Session:
 
     def _forget_study(self) -> None:
         self.workers.cancel("study")
+        self.workers.cancel("pixels")
+        self.loader = None
         self.volume = self.source = self._dynamic = None
         if self.journal is not None:
             self.journal.changed.disconnect(self.boxes_changed.emit)
@@ -217,8 +242,8 @@ class Session:
             self.say(self.journal.read_only)
 
     def _start_view(self, volume: DceVolume) -> None:
-        first = min(volume.pre_contrast + 1, volume.n_phases - 1)
-        self.go_to(volume.n_slices // 2, volume.times.nearest(FIRST_LOOK_S, first))
+        phase, z = first_look(volume)
+        self.go_to(z, phase)
         self.viewer.dims.last_used = max(0, self.viewer.dims.ndim - 3)
         scale_bar = self.viewer.canvas.overlays.scale_bar
         scale_bar.visible = True
@@ -322,6 +347,12 @@ class Session:
         self.viewer.dims.events.current_step.disconnect(self._on_dims)
         self.readout.remove()
         _sessions.pop(id(self.viewer), None)
+
+
+def first_look(volume: DceVolume) -> tuple[int, int]:
+    """Phase and slice that are shown first."""
+    first = min(volume.pre_contrast + 1, volume.n_phases - 1)
+    return volume.times.nearest(FIRST_LOOK_S, first), volume.n_slices // 2
 
 
 def default_label(prediction: Prediction) -> str:

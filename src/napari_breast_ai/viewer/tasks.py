@@ -10,36 +10,87 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..core import BreastAIError, Progress
+from ..core import BreastAIError, DceVolume, Progress
 
 Kind = Literal["igm", "nme", "normal"]
 
 if TYPE_CHECKING:
     from ..models import BundleInfo
+    from ..study import Loader
     from .session import Session
 
 SAMPLE_SEED = 6
 """Which woman the samples show: no model that comes with the package was trained on her."""
 
-STUDY, MODEL, LIST, RUN = "study", "model", "list", "run"
+STUDY, PIXELS, MODEL, LIST, RUN = "study", "pixels", "model", "list", "run"
 
 
 def open_path(session: Session, path: str | Path | Sequence[str | Path]) -> None:
-    """Read the study in a folder or in files, and show it in place of the present one."""
+    """Show the study in a folder or in files in place of the present one: its first slice, then the rest.
+
+    What is on the screen until all slices have been read is told by `session.loader`.
+    """
     first = path if isinstance(path, str | Path) else path[0]
 
-    def work(progress: Progress) -> Any:
-        from ..study import read_study
+    def work(progress: Progress) -> DceVolume | Loader:
+        from ..study import open_study
+        from .session import first_look
 
-        return read_study(path, progress)
+        found = open_study(path, progress)
+        if not isinstance(found, DceVolume):
+            phase, z = first_look(found.volume)
+            # The same slice before contrast is what the subtraction needs; both give the contrast limits.
+            found.load(progress, (phase, z), only={(phase, z), (found.volume.pre_contrast, z)})
+        return found
+
+    def show(found: DceVolume | Loader) -> None:
+        if isinstance(found, DceVolume):
+            session.show_study(found, str(first))
+        else:
+            session.show_study(found.volume, str(first), loader=found)
+            fill(session)
+
+    session.workers.start(STUDY, "Open the study", work, done=show, failed=session.fail)
+
+
+def fill(session: Session) -> None:
+    """Read the slices that are still missing, from the one on the screen outwards.
+
+    Stopped by the person, the study stays as far as it has come; the dock says so, and a model does not run on it.
+    """
+    loader = session.loader
+    if loader is None or loader.complete:
+        return
+    place = (session.phase_index, session.slice_index)
+
+    def arrived(*_: object) -> None:
+        if session.loader is loader:
+            session.show_arrived()
+
+    def stopped() -> None:
+        arrived()
+        if session.loader is loader:
+            session.say(f"Reading was stopped: {unread(loader)} Open the study again to read the rest.")
+
+    def failed(error: BaseException) -> None:
+        arrived()
+        session.fail(error)
 
     session.workers.start(
-        STUDY,
-        "Open the study",
-        work,
-        done=lambda volume: session.show_study(volume, str(first)),
-        failed=session.fail,
+        PIXELS,
+        "Read the slices",
+        lambda progress: loader.load(progress, place),
+        done=arrived,
+        failed=failed,
+        cancelled=stopped,
+        progressed=arrived,
     )
+
+
+def unread(loader: Loader) -> str:
+    """How much is missing, in a sentence."""
+    missing = int((~loader.loaded).sum())
+    return f"{missing} of {loader.loaded.size} slices are empty."
 
 
 def open_sample(session: Session, kind: Kind, seed: int = SAMPLE_SEED) -> None:
@@ -92,6 +143,13 @@ def run_model(session: Session, slices: Sequence[int] | None = None) -> None:
         raise BreastAIError("There is no study to run on. Open one first.")
     if bundle is None:
         raise BreastAIError("There is no model to run. Choose one first.")
+    if session.loader is not None and not session.complete:
+        if session.workers.running(PIXELS):
+            raise BreastAIError("The study is still being read. Run the model when all its slices are there.")
+        raise BreastAIError(
+            f"The study has not been read completely: {unread(session.loader)} A model would take them for dark "
+            "tissue. Open the study again."
+        )
 
     boxes = (session.journal.boxes if session.journal is not None else ()) or None
 

@@ -134,8 +134,11 @@ class Workers:
         done: Callable[[Any], None],
         failed: Callable[[BaseException], None],
         cancelled: Callable[[], None] = lambda: None,
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
         """Run `work(progress)` in a thread; one of the callbacks follows in the window's thread.
+
+        `progressed` is called there too, for each report that the thread sends (some twenty a second).
 
         A job of the same kind that still runs is cancelled, and its callbacks never come.
         """
@@ -156,11 +159,12 @@ class Workers:
             finally:
                 self.changed.emit()
 
-        def progressed(job: Job) -> None:
+        def reported(job: Job) -> None:
             if self._jobs.get(kind) is job:
+                progressed()
                 self.changed.emit()
 
-        job = Job(name, work, finished, progressed)
+        job = Job(name, work, finished, reported)
         self._jobs[kind] = job
         job.start()
         self.changed.emit()
