@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from pydicom.datadict import dictionary_VR
@@ -23,13 +24,14 @@ _BINARY = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FD": "d", "FL": "f", "UV
 # VRs of vendors' elements, which no dictionary of the standard knows: b-values.
 _PRIVATE = {0x0019100C: "IS", 0x00431039: "IS", 0x20011003: "FL", 0x00651009: "FD"}
 _RAW = (Element, RawDataElement)
+_SHORT = 256  # bytes: longer values are not remembered
 _DAY_S = 86400.0
 _FIRST_DAY = date(2000, 1, 1).toordinal()  # near enough that seconds from it keep their microseconds
 
 
 def _raw(dataset: Header | Dataset, tag: int) -> Any:
     if isinstance(dataset, Header):
-        return dataset.get_item(tag)
+        return dataset.found.get(tag)
     return dataset.get_item(tag) if tag in dataset else None
 
 
@@ -45,13 +47,19 @@ def texts(dataset: Header | Dataset, tag: int) -> tuple[str, ...]:
     if value is None or value == b"":
         return ()
     if isinstance(value, bytes):
-        parts = value.decode("latin-1").split("\\")
-    elif isinstance(value, str):
-        parts = [value]
-    elif isinstance(value, Sequence):
-        parts = [str(part) for part in value]
-    else:
-        parts = [str(value)]
+        return _parts(value) if len(value) <= _SHORT else _parts.__wrapped__(value)
+    if isinstance(value, str):
+        return _stripped([value])
+    return _stripped([str(part) for part in value] if isinstance(value, Sequence) else [str(value)])
+
+
+@lru_cache(maxsize=16384)
+def _parts(value: bytes) -> tuple[str, ...]:
+    """The strings in a value; remembered, since the files of a series say most things again and again."""
+    return _stripped(value.decode("latin-1").split("\\"))
+
+
+def _stripped(parts: Sequence[str]) -> tuple[str, ...]:
     found = tuple(_printable(part.strip(" \0\t\r\n")) for part in parts)
     return found if any(found) else ()
 
@@ -78,25 +86,40 @@ def numbers(dataset: Header | Dataset, tag: int) -> tuple[float, ...]:
     value = None if element is None else element.value
     if value is None:
         return ()
+    if isinstance(element, _RAW) and isinstance(value, bytes):
+        of_bytes = _finite if len(value) <= _SHORT else _finite.__wrapped__
+        return of_bytes(tag, element.VR, element.is_little_endian, value)
     try:
-        found = _convert(element, value, tag)
-    except (ValueError, TypeError, KeyError, OverflowError, struct.error):
+        found = _converted(value)
+    except (ValueError, TypeError, OverflowError):
         return ()
     return found if all(math.isfinite(number) for number in found) else ()
 
 
-def _convert(element: Any, value: Any, tag: int) -> tuple[float, ...]:
-    if isinstance(element, _RAW) and isinstance(value, bytes):
-        vr = element.VR
-        if vr in (None, "UN"):  # implicit encoding, or an archive that did not know the element
-            vr = _PRIVATE.get(tag) or dictionary_VR(tag)
-        if vr.startswith("US or"):  # unsigned or signed, as the pixels are: the caller knows
-            vr = "US"
-        if vr in _BINARY:
-            order = "<" if element.is_little_endian else ">"
-            return tuple(float(number) for (number,) in struct.iter_unpack(order + _BINARY[vr], value))
-        stripped = value.decode("latin-1").strip(" \0")
-        return tuple(float(part) for part in stripped.split("\\")) if stripped else ()
+@lru_cache(maxsize=16384)
+def _finite(tag: int, vr: str | None, little: bool, value: bytes) -> tuple[float, ...]:
+    """The numbers in a value, remembered; () where one is malformed or not finite."""
+    try:
+        found = _decoded(tag, vr, little, value)
+    except (ValueError, KeyError, OverflowError, struct.error):
+        return ()
+    return found if all(math.isfinite(number) for number in found) else ()
+
+
+def _decoded(tag: int, vr: str | None, little: bool, value: bytes) -> tuple[float, ...]:
+    if vr in (None, "UN"):  # implicit encoding, or an archive that did not know the element
+        vr = _PRIVATE.get(tag) or dictionary_VR(tag)
+    assert vr is not None
+    if vr.startswith("US or"):  # unsigned or signed, as the pixels are: the caller knows
+        vr = "US"
+    if vr in _BINARY:
+        order = "<" if little else ">"
+        return tuple(float(number) for (number,) in struct.iter_unpack(order + _BINARY[vr], value))
+    stripped = value.decode("latin-1").strip(" \0")
+    return tuple(float(part) for part in stripped.split("\\")) if stripped else ()
+
+
+def _converted(value: Any) -> tuple[float, ...]:
     if isinstance(value, str):
         return tuple(float(part) for part in value.split("\\")) if value.strip() else ()
     if isinstance(value, Sequence):

@@ -13,8 +13,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, NoReturn, Protocol
+from typing import BinaryIO, NamedTuple, NoReturn, Protocol
 
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
@@ -34,13 +33,16 @@ _CHUNK = 1 << 15
 _MOST_LEVELS = 64
 _MOST_ELEMENTS = 2_000_000
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+_BRIEF = frozenset(
+    (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+     b"ST", b"TM", b"UI", b"UL", b"US")
+)  # fmt: skip
 _CHARSET, _SYNTAX = 0x00080005, 0x00020010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _NEVER = frozenset[int]()
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One element as stored: its VR (None where the encoding has none), its value's bytes, and their order."""
 
     VR: str | None
@@ -53,6 +55,7 @@ class Header:
     """Elements by tag, of a file or of one item of a sequence.
 
     Attributes:
+        found: the wanted elements by tag.
         file_meta: group 0002; None in an item.
         implicit, little: the encoding.
         packed: where a deflated data set begins in the file, else 0.
@@ -61,11 +64,11 @@ class Header:
     """
 
     __slots__ = (
-        "_found",
         "_items",
         "_left",
         "charset",
         "file_meta",
+        "found",
         "implicit",
         "little",
         "packed",
@@ -75,7 +78,7 @@ class Header:
     )
 
     def __init__(self, found: dict[int, Element], implicit: bool, little: bool, left: _Left) -> None:
-        self._found = found
+        self.found = found
         self._items: dict[int, tuple[Header, ...]] = {}
         self._left = left
         self.implicit, self.little = implicit, little
@@ -84,18 +87,18 @@ class Header:
         self.packed = self.pixel_tag = self.pixel_start = self.pixel_length = 0
 
     def __contains__(self, tag: int) -> bool:
-        return tag in self._found
+        return tag in self.found
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._found)
+        return iter(self.found)
 
     def get_item(self, tag: int) -> Element | None:
         """The element, or None."""
-        return self._found.get(tag)
+        return self.found.get(tag)
 
     def words(self, tag: int) -> str:
         """A text in the file's own character set. Raises what pydicom raises for an unknown or broken one."""
-        element = self._found[tag]
+        element = self.found[tag]
         plain = element.value
         if plain.isascii() and b"\x1b" not in plain and b"\\" not in plain:
             return plain.decode("ascii")
@@ -108,7 +111,7 @@ class Header:
     def items(self, tag: int) -> tuple[Header, ...]:
         """The items of a sequence, parsed now; () where it is missing. Raises Unusable where it is broken."""
         if tag not in self._items:  # parsed once: the shared groups are asked for by every frame
-            element = self._found.get(tag)
+            element = self.found.get(tag)
             sequence = element is not None and element.VR in (None, "SQ", "UN")
             self._items[tag] = tuple(self._each(element)) if element is not None and sequence else ()
         return self._items[tag]
@@ -284,12 +287,13 @@ def _elements(
     head, long = struct.Struct(order + "HHL").unpack_from, struct.Struct(order + "L").unpack_from
     short = struct.Struct(order + "H").unpack_from
     buffer, base = source.window(place, 12)
+    have = len(buffer)
     while place < end:
         at = place - base
-        if not 0 <= at <= len(buffer) - 12:
+        if at < 0 or at > have - 12:
             buffer, base = source.window(place, 12)
-            at = place - base
-            if len(buffer) - at < 8:
+            have, at = len(buffer), place - base
+            if have - at < 8:
                 break  # what is left is no element
         group, number, length = head(buffer, at)
         tag = group << 16 | number
@@ -304,10 +308,10 @@ def _elements(
         begin = place + 8
         if name is not None:
             if name in _LONG:
-                if len(buffer) - at < 12:
+                if have - at < 12:
                     break
                 length, begin = long(buffer, at + 8)[0], place + 12
-            elif _is_vr(name):
+            elif name in _BRIEF or _is_vr(name):
                 length = short(buffer, at + 6)[0]
             else:  # an element without a VR among others that have one
                 name = None
@@ -319,17 +323,16 @@ def _elements(
             place = _behind(source, begin, within, little, left)
         else:
             place = begin + length
-            if place > end or (place > base + len(buffer) and not source.reaches(place)):
+            if place > end or (place > base + have and not source.reaches(place)):
                 raise Unusable(f"the file is cut short: it ends inside element ({group:04X},{number:04X})")
         if keep:
-            if not base <= begin <= place <= base + len(buffer):
+            if not base <= begin <= place <= base + have:
                 buffer, base = source.window(begin, place - begin)
+                have = len(buffer)
             value = buffer[begin - base : place - base]
             if len(value) < place - begin:
                 raise Unusable(f"the file is cut short: it ends inside element ({group:04X},{number:04X})")
-            vr = None if name is None else name.decode("ascii")
-            sequence = name in (None, b"SQ", b"UN")
-            found[tag] = Element(vr, value, little, within if sequence else implicit)
+            found[tag] = Element(None if name is None else name.decode("ascii"), value, little, within)
     return found, place, (0, 0)
 
 

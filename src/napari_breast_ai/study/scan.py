@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -124,26 +124,38 @@ def _opened(path: Path) -> Path:
 def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[Unused]]:
     """Leave out files whose header equals another file's: exports often hold an image twice."""
     by_file: dict[Path, list[Frame]] = defaultdict(list)
+    images: Counter[str] = Counter()
     for frame in frames:
-        by_file[frame.source.path].append(frame)
+        own = by_file[frame.source.path]
+        if not own:
+            images[frame.source.sop_instance_uid] += 1
+        own.append(frame)
     seen: dict[tuple[Frame, ...], Path] = {}
     kept: list[Frame] = []
     copies = []
-    nowhere = Path()
-    for path in sorted(by_file, key=lambda p: (-_size(p), p)):  # of two copies the shorter one may be cut
+    doubtful = {uid for uid, count in images.items() if uid and count > 1}
+    # Of two copies the shorter one may be cut.
+    for path in sorted(by_file, key=lambda p: (-_size(p), p)) if doubtful else sorted(by_file):
         own = by_file[path]
-        # UIDs alone do not make a copy: some de-identification gives all images the same one.
-        source = replace(
-            own[0].source, path=nowhere, pixels=replace(own[0].source.pixels, offset=None, start=0, packed=0)
-        )
-        facts = tuple(replace(frame, source=source) for frame in own)
-        if own[0].source.sop_instance_uid and facts in seen:
-            shown = own[0].source.shown
-            copies.append(Unused(shown, f"it is another copy of the image in “{seen[facts].name}”"))
-        else:
+        if own[0].source.sop_instance_uid in doubtful:
+            facts = _facts(own)
+            if facts in seen:
+                copies.append(
+                    Unused(own[0].source.shown, f"it is another copy of the image in “{seen[facts].name}”")
+                )
+                continue
             seen[facts] = own[0].source.shown
-            kept.extend(own)
+        kept.extend(own)
     return kept, copies
+
+
+def _facts(own: Sequence[Frame]) -> tuple[Frame, ...]:
+    """All that a file's header says, without its place: UIDs alone do not make a copy, since some
+    de-identification gives all images the same one.
+    """
+    first = own[0].source
+    source = replace(first, path=Path(), pixels=replace(first.pixels, offset=None, start=0, packed=0))
+    return tuple(replace(frame, source=source) for frame in own)
 
 
 def _size(path: Path) -> int:
