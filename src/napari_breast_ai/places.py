@@ -51,10 +51,13 @@ def place(case_folder: Path | None, name: str) -> Path:
 def writable(folder: Path) -> bool:
     """Whether files can be made in the folder, or in its parent where it does not exist yet.
 
-    Tried rather than asked: access bits say nothing of read-only mounts, network shares and Windows' lists.
+    Tried rather than asked: access bits say nothing of read-only mounts, network shares and Windows' lists. But a
+    folder that its owner closed to all writing stays so for an administrator too.
     """
     there = folder if folder.is_dir() else folder.parent
     try:
+        if os.name == "posix" and not there.stat().st_mode & 0o222:
+            return False
         with tempfile.TemporaryFile(dir=there, prefix=".napari-breast-ai-"):
             return True
     except OSError:

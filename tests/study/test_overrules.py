@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -228,6 +229,21 @@ class TestKept:
             str(p) for p in (tmp_path / "moved").rglob("*") if p.is_file()
         ]
         assert one(overruled(scan(files)), "t2"), "a list of files finds them too"
+
+    @pytest.mark.skipif(os.name != "posix", reason="access bits of folders are POSIX's")
+    def test_a_folder_closed_by_its_owner_stays_untouched(self, siemens: Path) -> None:
+        index = scan(siemens)
+        before = sorted(siemens.rglob("*"))
+        for folder in (siemens, *(p for p in before if p.is_dir())):
+            folder.chmod(0o555)
+        try:
+            (path,) = save(index, Overrules((decide.set_role(one(index, "derived"), "t2"),)))
+            assert path.parent == places.data_folder() / "cases"
+            assert sorted(siemens.rglob("*")) == before
+            assert one(overruled(scan(siemens)), "t2")
+        finally:
+            for folder in (siemens, *(p for p in before if p.is_dir())):
+                folder.chmod(0o755)
 
     def test_beside_the_study_and_not_its_neighbours(self, tmp_path: Path, phantom_factory: Any) -> None:
         write_dicom(phantom_factory("nme", seed=2, shape=(6, 64, 64)), tmp_path / "top/a", "ge")

@@ -22,6 +22,7 @@ from ..core import BOX_LABELS, Box, BreastAIError, DceVolume, Prediction
 from . import layers as look
 from . import notices
 from .boxes_layer import BoxesLayer
+from .cases import Cases
 from .heat import HeatMaps
 from .readout import Readout
 from .shortcuts import bind_layer, bind_viewer
@@ -77,8 +78,10 @@ class Session:
         slice_index, phase_index: where the sliders are.
         workers: the window's threads.
         loader: fills the study on the screen with its pixels; None where they were all there from the start.
+        cases: what was found in a folder, and what the person decided about it.
     """
 
+    index_changed: ClassVar[Signal] = Signal()
     study_changed: ClassVar[Signal] = Signal()
     boxes_changed: ClassVar[Signal] = Signal()
     label_changed: ClassVar[Signal] = Signal(str)
@@ -103,6 +106,7 @@ class Session:
         self.phase_index = 0
         self.workers = Workers()
         self.loader: Loader | None = None
+        self.cases = Cases(self)
         self._dynamic: Layer | None = None
         self._closed = False
         self.boxes: BoxesLayer = BoxesLayer(self)

@@ -16,7 +16,7 @@ Kind = Literal["igm", "nme", "normal"]
 
 if TYPE_CHECKING:
     from ..models import BundleInfo
-    from ..study import Loader
+    from ..study import Group, Loader
     from .session import Session
 
 SAMPLE_SEED = 6
@@ -32,11 +32,30 @@ def open_path(session: Session, path: str | Path | Sequence[str | Path]) -> None
     """
     first = path if isinstance(path, str | Path) else path[0]
 
-    def work(progress: Progress) -> DceVolume | Loader:
+    def find(progress: Progress) -> DceVolume | Loader:
         from ..study import open_study
+
+        return open_study(path, progress)
+
+    _open(session, find, str(first))
+
+
+def open_group(session: Session, group: Group, source: str | None) -> None:
+    """Show one group of an index in place of the present study, as `open_path` does."""
+
+    def find(progress: Progress) -> Loader:
+        from ..study import Loader
+
+        return Loader(group)
+
+    _open(session, find, source)
+
+
+def _open(session: Session, find: Callable[[Progress], DceVolume | Loader], source: str | None) -> None:
+    def work(progress: Progress) -> DceVolume | Loader:
         from .session import first_look
 
-        found = open_study(path, progress)
+        found = find(progress)
         if not isinstance(found, DceVolume):
             phase, z = first_look(found.volume)
             # The same slice before contrast is what the subtraction needs; both give the contrast limits.
@@ -45,9 +64,9 @@ def open_path(session: Session, path: str | Path | Sequence[str | Path]) -> None
 
     def show(found: DceVolume | Loader) -> None:
         if isinstance(found, DceVolume):
-            session.show_study(found, str(first))
+            session.show_study(found, source)
         else:
-            session.show_study(found.volume, str(first), loader=found)
+            session.show_study(found.volume, source, loader=found)
             fill(session)
 
     session.workers.start(STUDY, "Open the study", work, done=show, failed=session.fail)

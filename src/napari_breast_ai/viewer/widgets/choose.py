@@ -11,6 +11,14 @@ def choose_study(parent: QWidget | None) -> str:
     return _choose(parent, "Open the folder of a breast DCE study", "study folder")
 
 
+def choose_files(parent: QWidget | None) -> list[str]:
+    """Ask for files of a study, or an archive; none where the person thinks better of it."""
+    settings = QSettings("napari-breast-ai", "napari-breast-ai")
+    start = str(settings.value("study folder", ""))
+    files = QFileDialog.getOpenFileNames(parent, "Open files of a study, or a zip archive", start)[0]
+    return [str(file) for file in files]
+
+
 def choose_bundle(parent: QWidget | None) -> str:
     """Ask for a model bundle's folder; "" where the person thinks better of it."""
     return _choose(parent, "Open the folder of a model bundle", "bundle folder")

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from ..notices import RESEARCH_USE
-from ..session import get_session
 from .boxes_panel import BoxesPanel
+from .dock import Dock
 from .model_panel import ModelPanel
 from .overlay_panel import OverlayPanel
 from .result_panel import ResultPanel
-from .section import Links, sentence
+from .section import sentence
 from .study_panel import StudyPanel
 
 WIDTH = 380
 
 
-class ReviewDock(QWidget):
+class ReviewDock(Dock):
     """One column: study, boxes, model, result, explanation. It scrolls where the window is low.
 
     Attributes:
@@ -30,9 +28,8 @@ class ReviewDock(QWidget):
     """
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = get_session(napari_viewer)
-        links = Links()
+        super().__init__(napari_viewer, parent)
+        links = self.links
         self.study = StudyPanel(self.session, links)
         self.boxes = BoxesPanel(self.session, links)
         self.model = ModelPanel(self.session, links)
@@ -60,29 +57,8 @@ class ReviewDock(QWidget):
         outer.addWidget(scroll, 1)
         outer.addWidget(self.footer)
         self.setMinimumWidth(WIDTH)
-        # Weak: this shell outlives the window by a moment when it closes, and must not hold it.
-        self._window: weakref.ref[QWidget] | None = None
         links.connect(self.session.said, self._say)
         links.connect(self.session.study_changed, self._quiet)
-        # Not a method of this widget: at that moment only its shell is left.
-        self.destroyed.connect(lambda: links.cut())
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Watch the window, so that threads are stopped and joined when it closes."""
-        super().showEvent(event)
-        window = self.window()
-        before = self._window() if self._window is not None else None
-        if window is not before:
-            if before is not None:
-                before.removeEventFilter(self)
-            self._window = weakref.ref(window)
-            window.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stop and join the threads when the window is about to close."""
-        if event.type() == QEvent.Type.Close and self._window is not None and watched is self._window():
-            self.session.workers.stop()
-        return super().eventFilter(watched, event)
 
     def _say(self, text: str) -> None:
         self.message.setText(text)

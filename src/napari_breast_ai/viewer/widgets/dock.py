@@ -1,0 +1,48 @@
+"""What all docks do: stop the window's threads when it closes."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QWidget
+
+from ..session import get_session
+from .section import Links
+
+
+class Dock(QWidget):
+    """A dock of a viewer.
+
+    Attributes:
+        session: the viewer's session.
+        links: connections to it, cut when the dock goes.
+    """
+
+    def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = get_session(napari_viewer)
+        self.links = links = Links()
+        # Weak: this shell outlives the window by a moment when it closes, and must not hold it.
+        self._window: weakref.ref[QWidget] | None = None
+        # Not a method of this widget: at that moment only its shell is left.
+        self.destroyed.connect(lambda: links.cut())
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Watch the window, so that threads are stopped and joined when it closes."""
+        super().showEvent(event)
+        window = self.window()
+        before = self._window() if self._window is not None else None
+        if window is not before:
+            if before is not None:
+                before.removeEventFilter(self)
+            self._window = weakref.ref(window)
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stop and join the threads when the window is about to close."""
+        if event.type() == QEvent.Type.Close and self._window is not None and watched is self._window():
+            self.session.workers.stop()
+        return super().eventFilter(watched, event)

@@ -1,0 +1,218 @@
+"""The Cases dock with real mouse and key events: find, decide, undo, open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QTreeWidgetItem, QWidget
+
+from napari_breast_ai.phantom import write_dicom
+from napari_breast_ai.study import read_study, scan
+from napari_breast_ai.viewer import notices, tasks
+from napari_breast_ai.viewer.session import get_session
+
+pytestmark = [
+    pytest.mark.xdist_group("window"),
+    pytest.mark.gui,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
+]
+
+
+class Hand:
+    """The dock in a window, and a hand on mouse and keyboard."""
+
+    def __init__(self, viewer: Any, qtbot: Any) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        self.session = get_session(viewer, "anna")
+        _, self.dock = viewer.window.add_plugin_dock_widget("napari-breast-ai", "Cases")
+        self.tree = self.dock.tree
+        QTest.qWait(50)
+
+    def wait(self, true: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(true, timeout=60_000)
+
+    def look_at(self, path: Path) -> None:
+        self.session.cases.scan(path)
+        self.wait(lambda: self.session.cases.index is not None and not self.session.workers.running("scan"))
+        QTest.qWait(30)
+
+    def items(self) -> list[QTreeWidgetItem]:
+        return [one for one in self.tree._items() if not one.isHidden()]
+
+    def item(self, start: str, under: QTreeWidgetItem | None = None) -> QTreeWidgetItem:
+        """The first visible row whose name holds `start`."""
+        return next(
+            one for one in self.items() if start in one.text(0) and (under is None or one.parent() is under)
+        )
+
+    def point(self, item: QTreeWidgetItem, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        self.tree.scrollToItem(item)
+        pos = self.tree.visualItemRect(item).center()
+        QTest.mouseClick(self.tree.viewport(), Qt.MouseButton.LeftButton, modifier, pos)
+        QTest.qWait(30)
+
+    def press(self, name: str) -> None:
+        button = self.dock.buttons[name]
+        assert button.isEnabled(), name
+        self.click(button)
+
+    def click(self, widget: QWidget) -> None:
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=widget.rect().center())
+        QTest.qWait(30)
+
+    def key(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        self.tree.setFocus()
+        QTest.keyClick(self.tree, key, modifier)
+        QTest.qWait(30)
+
+
+@pytest.fixture
+def hand(make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hand]:
+    monkeypatch.setattr(tasks, "list_models", lambda session, done: None)
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1600, 1000)
+    made = Hand(viewer, qtbot)
+    yield made
+    made.session.shut_down()
+    made.__dict__.clear()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    sentences: list[str] = []
+    for name in ("warn", "complain"):
+        monkeypatch.setattr(notices, name, sentences.append)
+    return sentences
+
+
+@pytest.fixture
+def case(tmp_path: Path, phantom_factory: Callable[..., Any]) -> Path:
+    folder = tmp_path / "case"
+    write_dicom(phantom_factory("nme", seed=2, shape=(6, 64, 64)), folder, "siemens")
+    (folder / "letter.txt").write_text("no image")
+    return folder
+
+
+def test_find_decide_undo_open(hand: Hand, case: Path, told: list[str]) -> None:
+    hand.look_at(case)
+    (dce,) = [g for g in scan(case).groups if g.role == "dce"]
+    assert hand.tree.group is not None and hand.tree.group.key == dce.key, "the likely group is chosen"
+    names = [one.text(0) for one in hand.items()]
+    assert names[0].startswith("Patient ") and "Unused, because" in names
+
+    # Open the group's row with the keyboard and choose its second phase with the mouse.
+    hand.key(Qt.Key.Key_Right)
+    group = hand.tree.currentItem()
+    assert group.isExpanded() and group.childCount() == 6
+    hand.point(group.child(1))
+    hand.press("pre")
+    assert hand.tree.group.pre_contrast == 1
+    assert "✎" in hand.dock.details.text() and "(anna)" in hand.dock.details.text()
+
+    hand.key(Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+    assert [p.key for p in hand.session.cases.index.groups[0].phases][:2] == [
+        dce.phases[1].key,
+        dce.phases[0].key,
+    ]
+    assert len(hand.session.cases.decisions) == 2
+
+    # Open with Return: the order and the pre-contrast phase are in the pixels, also by another door.
+    hand.key(Qt.Key.Key_Return)
+    hand.wait(lambda: hand.session.volume is not None and hand.session.complete)
+    volume = hand.session.volume
+    np.testing.assert_array_equal(volume.data, read_study(case).data)
+    assert volume.pre_contrast == 0, "the person's pre-contrast phase went up"
+    assert any(one.font(0).bold() for one in hand.items()), "the group on the screen is marked"
+
+    hand.press("undo")
+    hand.press("undo")
+    assert not hand.dock.buttons["undo"].isEnabled()
+    assert hand.session.cases.index.groups[0].overruled == ()
+    assert [p.key for p in hand.session.cases.index.groups[0].phases] == [p.key for p in dce.phases]
+
+
+def test_split_merge_set_aside_and_undo_of_one_group(hand: Hand, case: Path, told: list[str]) -> None:
+    hand.look_at(case)
+    hand.key(Qt.Key.Key_Right)
+    group = hand.tree.currentItem()
+    hand.point(group.child(4))
+    hand.point(group.child(5), Qt.KeyboardModifier.ShiftModifier)
+    hand.press("split")
+    sizes = sorted(g.n_phases for g in hand.session.cases.index.groups if g.overruled)
+    assert sizes == [2, 4]
+
+    parts = [one for one in hand.items() if "✎" in one.text(0)]
+    hand.point(parts[0])
+    hand.point(parts[1], Qt.KeyboardModifier.ControlModifier)
+    hand.press("merge")
+    (whole,) = [g for g in hand.session.cases.index.groups if g.overruled]
+    assert whole.n_phases == 6 and len(whole.overruled) == 2
+
+    hand.point(hand.item("✎"))
+    hand.press("ignore")
+    assert "ignored" in hand.item("✎").text(1)
+    hand.press("undo group")
+    assert not hand.session.cases.decisions
+    assert not any("✎" in one.text(0) for one in hand.items())
+
+    # What cannot be is said and changes nothing.
+    others = [one for one in hand.items() if one.parent() and one.text(1) in ("DCE", "DCE FS", "subtraction")]
+    hand.point(others[0])
+    hand.point(others[1], Qt.KeyboardModifier.ControlModifier)
+    hand.press("merge")
+    hand.press("undo")
+    assert not hand.session.cases.decisions
+
+
+def test_role_by_the_menu(hand: Hand, case: Path, told: list[str]) -> None:
+    hand.look_at(case)
+    hand.point(hand.item("", under=hand.tree.currentItem().parent()))
+    key = hand.tree.group.key
+    action = next(one for one in hand.dock.role_menu.actions() if one.text() == "T2")
+    action.trigger()
+    (found,) = [g for g in hand.session.cases.index.groups if g.key == key]
+    assert found.role == "t2" and hand.tree.group.key == key, "the choice stays"
+
+
+def test_filter_by_typing(hand: Hand, case: Path) -> None:
+    hand.look_at(case)
+    QTest.keyClicks(hand.dock.filter, "subtraction")
+    QTest.qWait(30)
+    roles = {one.text(1) for one in hand.items() if one.text(1)}
+    assert roles == {"subtraction"}
+    assert not any("Unused" in one.text(0) for one in hand.items())
+    hand.dock.filter.clear()
+    QTest.keyClicks(hand.dock.filter, "letter")
+    assert [one.text(0) for one in hand.items()][-1] == "letter.txt"
+
+
+def test_cancel_and_what_is_missing(hand: Hand, case: Path, told: list[str]) -> None:
+    hand.session.cases.scan(case)
+    assert hand.dock.progress.isVisible()
+    hand.click(hand.dock.cancel_button)
+    hand.wait(lambda: not hand.session.workers.running("scan"))
+    assert hand.session.cases.index is None and not hand.dock.progress.isVisible()
+    hand.session.cases.scan(case / "absent")
+    hand.wait(lambda: bool(told))
+    assert "There is no file or folder" in told[0] and hand.dock.message.text() == told[0]
+
+
+def test_everything_at_once(hand: Hand, data_dir: Path, told: list[str]) -> None:
+    """All real files in one tree: each file is counted, none is lost, and it stays usable."""
+    hand.look_at(data_dir / "dicom")
+    index = hand.session.cases.index
+    rows = [one for one in hand.tree._items() if one.data(0, Qt.ItemDataRole.UserRole)[0] == "group"]
+    assert len(rows) == len(index.groups)
+    files = [one for one in hand.tree._items() if one.data(0, Qt.ItemDataRole.UserRole)[0] == "file"]
+    assert len(files) == len(index.unused)
+    on_disk = sum(path.is_file() for path in (data_dir / "dicom").rglob("*"))
+    grouped = {path for group in index.groups for path in group.paths}
+    assert len(grouped) + len(files) == on_disk
+    hand.tree.clearSelection()
+    assert f"{on_disk} files" in hand.dock.details.text()
