@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from conftest import make_boxes, make_prediction, make_volume
-from napari_breast_ai.core import BreastAIError, DceVolume
+from napari_breast_ai.core import BreastAIError, DceVolume, Geometry
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices
 from napari_breast_ai.viewer.session import Session, get_session
@@ -233,3 +234,39 @@ def test_the_start_check_tells_once(monkeypatch: pytest.MonkeyPatch, told: list[
     notices.check_start()
     notices.check_start()
     assert len(told) == 1 and "PySide6 6.12.0 crashes on Python 3.11" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown", "edges"),
+    [
+        ((1, 0, 0, 0, 1, 0), ("down", "right"), "APRL"),  # axial, on her back or her belly: front at the top
+        ((1, 0, 0, 0, -1, 0), ("up", "right"), "APRL"),  # stored from back to front
+        ((-1, 0, 0, 0, 1, 0), ("down", "left"), "APRL"),  # stored from left to right
+        ((0, 1, 0, 0, 0, -1), ("down", "right"), "HFAP"),  # sagittal
+        ((0, -1, 0, 0, 0, 1), ("up", "right"), "HFPA"),  # sagittal from the feet: turned, front stays right
+        ((-1, 0, 0, 0, 0, 1), ("up", "left"), "HFRL"),  # coronal from the feet and from the left
+    ],
+)
+def test_every_orientation_opens_right_side_up(
+    session: Session, stored: tuple[float, ...], shown: tuple[str, str], edges: str
+) -> None:
+    volume = make_volume()
+    place = Geometry.from_dicom((8, 40, 50), (0.8, 0.7), 3.0, (0, 0, 0), stored)
+    session.show_study(replace(volume, geometry=place))
+    assert tuple(str(side) for side in session.viewer.scene.camera.orientation2d) == shown
+    top, bottom, left, right = edges
+    said = f"top {top}   bottom {bottom}   left {left}   right {right}"
+    assert said in session.readout.text
+    session.viewer.dims.ndisplay = 3
+    assert said not in session.readout.text
+    session.viewer.dims.ndisplay = 2
+    session.viewer.dims.transpose()
+    assert said not in session.readout.text
+    # The next study opens its own way.
+    session.show_study(volume)
+    assert tuple(str(side) for side in session.viewer.scene.camera.orientation2d) == ("down", "right")
+
+
+def test_a_picture_without_a_place_has_no_sides(session: Session) -> None:
+    session.show_study(make_volume(n_slices=1))
+    assert "top" not in session.readout.text

@@ -8,7 +8,7 @@ napari's data coordinates do, so that a layer's translation is where its first p
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from cmap import Colormap as CatalogColormap
@@ -234,6 +234,35 @@ def _enhancement(volume: DceVolume, loaded: NDArray[np.bool_]) -> float:
         if p != volume.pre_contrast
     ]
     return max(highs) if highs and max(highs) > 0 else 1.0
+
+
+def upright(volume: DceVolume) -> tuple[Literal["up", "down"], Literal["left", "right"]]:
+    """Which way rows and columns run on the screen so that a reader sees what she is used to.
+
+    The head, on axial slices the front, is at the top, and on axial and coronal slices the patient's right on
+    the left. The stored pixels stay as they are. Images without a place in the patient are shown as stored.
+    """
+    if not _has_place(volume):
+        return "down", "right"
+    directions = volume.geometry.directions
+    mirrored = directions["across"] == "L-R"
+    return "up" if directions["down"] in ("F-H", "P-A") else "down", "left" if mirrored else "right"
+
+
+def sides(volume: DceVolume) -> dict[str, str]:
+    """The patient's side (R, L, A, P, H, F) at each edge of the upright image; empty where nothing tells."""
+    if not _has_place(volume):
+        return {}
+    vertical, horizontal = upright(volume)
+    first, last = volume.geometry.directions["down"].split("-")
+    near, far = volume.geometry.directions["across"].split("-")
+    top, bottom = (first, last) if vertical == "down" else (last, first)
+    left, right = (near, far) if horizontal == "right" else (far, near)
+    return {"top": top, "bottom": bottom, "left": left, "right": right}
+
+
+def _has_place(volume: DceVolume) -> bool:
+    return bool(volume.identity.frame_of_reference_uid) or volume.n_slices > 1
 
 
 def rectangle(box: Box) -> NDArray[np.float64]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.components.overlays import TextOverlay
 
+from . import layers as look
 from .notices import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Readout:
             position="top_left", font_size=10, visible=False, color="white", box=False
         )
         session.viewer.canvas.overlays[NAME] = self._overlay
+        session.viewer.dims.events.ndisplay.connect(self.refresh)
+        session.viewer.dims.events.order.connect(self.refresh)
         for signal in (session.position_changed, session.study_changed, session.prediction_changed):
             signal.connect(self.refresh)
 
@@ -32,7 +35,7 @@ class Readout:
         """What is written in the canvas."""
         return self._overlay.text if self._overlay.visible else ""
 
-    def refresh(self) -> None:
+    def refresh(self, event: Any = None) -> None:
         """Write anew."""
         lines = describe(self._session)
         self._overlay.text = "\n".join(lines)
@@ -40,6 +43,8 @@ class Readout:
 
     def remove(self) -> None:
         """Take the lines off the canvas."""
+        self._session.viewer.dims.events.ndisplay.disconnect(self.refresh)
+        self._session.viewer.dims.events.order.disconnect(self.refresh)
         if NAME in self._session.viewer.canvas.overlays:
             del self._session.viewer.canvas.overlays[NAME]
 
@@ -61,6 +66,10 @@ def describe(session: Session) -> list[str]:
                 lines.append("   ".join(scores))
         else:
             lines.append("This slice was not scored")
+    # The letters hold for the slices as they are opened, not for a turned or a 3D view.
+    dims = session.viewer.dims
+    if (edges := look.sides(volume)) and dims.ndisplay == 2 and dims.order == tuple(range(dims.ndim)):
+        lines.append("   ".join(f"{edge} {side}" for edge, side in edges.items()))
     if volume.identity.synthetic:
         lines.append("Synthetic data")
     lines.append(RESEARCH_USE)

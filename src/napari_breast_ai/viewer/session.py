@@ -249,6 +249,7 @@ class Session:
         phase, z = first_look(volume)
         self.go_to(z, phase)
         self.viewer.dims.last_used = max(0, self.viewer.dims.ndim - 3)
+        self.viewer.scene.camera.orientation2d = look.upright(volume)
         scale_bar = self.viewer.canvas.overlays.scale_bar
         scale_bar.visible = True
 
