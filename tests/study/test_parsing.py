@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 import warnings
 import zlib
 from io import BytesIO
@@ -204,3 +205,16 @@ class TestHostile:
                 header.items(tag)
         except Unusable as error:
             assert len(str(error)) > 20
+
+
+def test_a_large_deflated_header_is_read_in_a_moment(tmp_path: Path) -> None:
+    """Thousands of large elements, below the bound of what may be inflated."""
+    meta = b"\x02\x00\x10\x00UI" + struct.pack("<H", 22) + DeflatedExplicitVRLittleEndian.encode()
+    element = b"\x09\x00\x10\x10LO" + struct.pack("<H", 20_000) + b" " * 20_000
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = packer.compress(b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100" + element * 3300) + packer.flush()
+    (tmp_path / "a").write_bytes(bytes(128) + b"DICM" + meta + body)
+    begun = time.perf_counter()
+    (unused,) = scan(tmp_path).unused
+    assert "cut short" in unused.reason
+    assert time.perf_counter() - begun < 5.0

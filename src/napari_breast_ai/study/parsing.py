@@ -204,11 +204,13 @@ class _Inflated:
         if place > MOST_INFLATED:
             raise Unusable(f"it is broken: its header inflates to more than {MOST_INFLATED >> 20} MiB")
         pieces, have = [self._buffer], len(self._buffer)
-        while have < place and not self._machine.eof:
+        # At least twice what there was: a copy of all for every few elements would take minutes.
+        goal = place if place <= have else max(place, min(2 * have, MOST_INFLATED))
+        while have < goal and not self._machine.eof:
             packed = self._machine.unconsumed_tail or self._stream.read(_CHUNK)
             if not packed:
                 break
-            pieces.append(self._machine.decompress(packed, max(place - have, _CHUNK)))
+            pieces.append(self._machine.decompress(packed, max(goal - have, _CHUNK)))
             have += len(pieces[-1])
         if len(pieces) > 1:
             self._buffer = b"".join(pieces)
