@@ -101,6 +101,47 @@ class TestPreContrastSeries:
         study.write(lambda p, z: says(p, z) | (given if p else {}))
         assert [g.n_phases for g in accounted(study.folder)] == [3, 1]
 
+    def test_fat_suppressed_by_name_only_is_apart_and_said(self, study: Any) -> None:
+        says = self.says(SeriesDescription="Ax T1 non fatsat")
+        study.write(lambda p, z: {"SeriesDescription": "Ax T1 fatsat"} | says(p, z))
+        groups = accounted(study.folder)
+        assert [(g.role, g.n_phases) for g in groups] == [("dce", 3), ("t1", 1)]
+        (said,) = [w for w in groups[0].warnings if "may be the pre-contrast phase" in w]
+        assert "only one of the two is described as fat-suppressed" in said
+
+    @pytest.mark.parametrize(
+        "names", [("Dixon_W", "Dixon_F"), ("FAT: Ax", "WATER: Ax"), ("in phase", "opp phase")]
+    )
+    def test_water_and_fat_are_no_phases(self, study: Any, names: tuple[str, str]) -> None:
+        study.write(
+            lambda p, z: {"SeriesInstanceUID": f"1.9.{p}", "SeriesNumber": p, "SeriesDescription": names[p]},
+            skip=lambda p, z: p > 1,
+        )
+        assert [g.n_phases for g in accounted(study.folder)] == [1, 1]
+
+    def test_two_dynamic_series_each_find_their_own(self, study: Any) -> None:
+        """A scan is repeated, each time with a series of its own before contrast."""
+        clocks = {(3, 0): 0, (4, 0): 100, (4, 1): 160, (5, 0): 2000, (6, 0): 2100, (6, 1): 2160}
+        for (number, _), seconds in clocks.items():
+            study.write(
+                lambda p, z, n=number, s=seconds: {
+                    "SeriesInstanceUID": f"1.9.{n}",
+                    "SeriesNumber": n,
+                    "AcquisitionTime": clock(START + s),
+                },
+                skip=lambda p, z: p > 0,
+                subfolder=str(seconds),
+            )
+        groups = accounted(study.folder)
+        numbers = [[phase.frames[0].source.series_number for phase in g.phases] for g in groups]
+        assert numbers == [[3, 4, 4], [5, 6, 6]]
+
+    def test_two_patients_with_the_same_uids_are_apart(self, study: Any) -> None:
+        study.write(lambda p, z: {"PatientID": "AB"[p // 2], "AcquisitionTime": at(p)})
+        groups = accounted(study.folder)
+        found = sorted((g.frames[0].source.patient_id, g.n_phases) for g in groups)
+        assert found == [("A", 2), ("B", 2)]
+
     def test_in_one_series_too(self, study: Any) -> None:
         """The images before contrast have a TR of their own in the same series."""
         study.write(lambda p, z: {"AcquisitionTime": at(p), "RepetitionTime": "5.2" if p else "5.5"})

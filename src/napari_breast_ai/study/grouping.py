@@ -80,6 +80,7 @@ def _exact_traits(frame: Frame, kind: Role | None) -> tuple[object, ...]:
     measured = (frame.echo_ms, frame.repetition_ms, frame.inversion_ms, frame.flip_deg, frame.pixel_spacing)
     return (
         source.study_uid,
+        source.patient_id,  # some de-identification gives all studies the same UIDs
         source.frame_of_reference_uid,
         source.sop_class_uid,
         source.modality,

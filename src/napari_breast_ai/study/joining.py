@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .headers import Frame
-from .roles import Role, fat_suppressed
+from .roles import FAT_DESCRIBED, Role, dixon_part, fat_suppressed
 from .slices import same_positions
 
 _POSITION_MM = 0.5
@@ -61,14 +61,27 @@ def join(stacks: Sequence[Stack]) -> list[Joined]:
 
 def _equal(stacks: Sequence[Stack]) -> list[list[Stack]]:
     """Series of equal geometry and protocol, each list in the order given."""
+    place = {id(stack): i for i, stack in enumerate(stacks)}
     joined: list[list[Stack]] = []
-    for stack in stacks:
-        home = next((members for members in joined if all(_belongs(stack, other) for other in members)), None)
-        if home is None:
-            joined.append([stack])
+    # Dynamic series first: where a study has two, a series before each must find its own.
+    for stack in sorted(stacks, key=lambda s: not s.is_multiple):
+        homes = [members for members in joined if all(_belongs(stack, other) for other in members)]
+        if homes:
+            min(homes, key=lambda members: _far(stack, members[0])).append(stack)
         else:
-            home.append(stack)
-    return joined
+            joined.append([stack])
+    for members in joined:
+        members.sort(key=lambda s: place[id(s)])
+    return sorted(joined, key=lambda members: place[id(members[0])])
+
+
+def _far(stack: Stack, home: Stack) -> tuple[bool, float]:
+    """How far a series lies from one that it could belong to: one that follows it goes before one that does not."""
+    mine, its = _times([stack]), _times([home])
+    if mine is None or its is None:
+        return True, 0.0
+    gap = min(its) - max(mine)
+    return gap <= 0, abs(gap)
 
 
 def _belongs(a: Stack, b: Stack) -> bool:
@@ -80,6 +93,8 @@ def _belongs(a: Stack, b: Stack) -> bool:
         return False
     if not (np.abs(a.floats - b.floats) <= a.tolerance).all():
         return False
+    if a.nature is None and _water_and_fat(a) != _water_and_fat(b):
+        return False
     # A scan that was stopped leaves a few slices of its last phase, under the same name.
     stopped = a.nature is None and _stem(a.frames[0].source.description) == _stem(
         b.frames[0].source.description
@@ -87,6 +102,11 @@ def _belongs(a: Stack, b: Stack) -> bool:
     if not same_positions(a.positions, b.positions, _POSITION_MM, 0.0 if stopped else 0.5):
         return False
     return _same_protocol(a.frames[0], b.frames[0], a.nature is not None)
+
+
+def _water_and_fat(stack: Stack) -> tuple[bool, str]:
+    """What of water and fat the images show; often only their names tell."""
+    return bool(fat_suppressed(stack.frames[0])), dixon_part(stack.frames[0])
 
 
 def _same_protocol(a: Frame, b: Frame, derived: bool) -> bool:
@@ -180,12 +200,14 @@ def _gap_s(stack: Stack, dynamic: Sequence[Stack]) -> float | None:
         return None
     same = (
         one.source.study_uid == other.source.study_uid
+        and one.source.patient_id == other.source.patient_id
         and one.source.frame_of_reference_uid == other.source.frame_of_reference_uid
         and (one.source.rows, one.source.columns) == (other.source.rows, other.source.columns)
         and one.source.modality == "MR"
         and one.source.acquisition_type == other.source.acquisition_type
         and _is_gradient_echo(one)
-        and bool(fat_suppressed(one)) == bool(fat_suppressed(other))
+        and dixon_part(one) == dixon_part(other)
+        and (bool(fat_suppressed(one)) == bool(fat_suppressed(other)) or _fat_by_name(one, other))
         and _placed(stack, dynamic[0])
     )
     mine, theirs = _times([stack]), _times(dynamic)
@@ -193,6 +215,11 @@ def _gap_s(stack: Stack, dynamic: Sequence[Stack]) -> float | None:
         return None
     gap = min(theirs) - max(mine)
     return gap if 0 < gap <= _BEFORE_S and not _has_pre_contrast(dynamic, min(theirs)) else None
+
+
+def _fat_by_name(a: Frame, b: Frame) -> bool:
+    """Only a description says that fat is suppressed in one of the two."""
+    return fat_suppressed(a) + fat_suppressed(b) == FAT_DESCRIBED
 
 
 def _has_pre_contrast(dynamic: Sequence[Stack], first_s: float) -> bool:
@@ -231,6 +258,8 @@ def _differences(stack: Stack, dynamic: Sequence[Stack]) -> _Differences:
     if abs((a.flip_deg or 0.0) - (b.flip_deg or 0.0)) > 0.1:
         angles = ["unknown" if f.flip_deg is None else f"{f.flip_deg:g}°" for f in (a, b)]
         hard.append(f"its flip angle is {angles[0]} instead of {angles[1]}")
+    if bool(fat_suppressed(a)) != bool(fat_suppressed(b)):
+        hard.append("only one of the two is described as fat-suppressed")
     if stack.exact != dynamic[0].exact:
         hard.append("its image type or sequence is another")
     return _Differences(soft, hard or ([] if soft else ["its protocol is another"]))

@@ -76,6 +76,7 @@ _FAT_NAMED = _said(
     r"fs|fat[ _-]?(?:sat\w*|sup\w*)|stir|tirm|spair|spir|dixon[ _-]?w|water|we|proset|ideal[ _-]?w|"
     r"vibrant|e?thrive|qfs"
 )
+FAT_DESCRIBED = "fat suppression by the description"
 _FAT_OPTIONS = frozenset({"FS", "SFS", "FAT_SAT", "WE"})
 _NO_FAT_NAMED = _said(r"non?[ _-]?(?:fs|fat[ _-]?sat\w*)|without[ _-]?fat[ _-]?sat\w*|w/?o[ _-]?fs")
 _T1, _T2 = _said(r"t1w?"), _said(r"t2w?|stir|tirm")
@@ -139,7 +140,13 @@ def fat_suppressed(first: Frame) -> str:
         return "fat suppression by ScanOptions"
     if _NO_FAT_NAMED.search(named):
         return ""
-    return "fat suppression by the description" if _FAT_NAMED.search(named) else ""
+    return FAT_DESCRIBED if _FAT_NAMED.search(named) else ""
+
+
+def dixon_part(first: Frame) -> str:
+    """Which image of a Dixon acquisition other than water the description names ("f", "fat", "inphase"), or ""."""
+    match = _FAT_IMAGE.search(first.source.description)
+    return re.sub(r"[\W_]", "", match[0].casefold()) if match else ""
 
 
 def _dynamic(first: Frame, phases: int) -> Role:
@@ -154,7 +161,7 @@ def _dynamic(first: Frame, phases: int) -> Role:
     if source.contrast_agent:
         reasons.append("a contrast agent is named")
         confidence += 0.15
-    if set(first.image_type) & _NOT_WATER or _FAT_IMAGE.search(source.description):
+    if set(first.image_type) & _NOT_WATER or dixon_part(first):
         reasons.append("a Dixon or phase image other than water")
         confidence -= 0.15
     if confidence < 0.4:
