@@ -216,3 +216,30 @@ def test_everything_at_once(hand: Hand, data_dir: Path, told: list[str]) -> None
     assert len(grouped) + len(files) == on_disk
     hand.tree.clearSelection()
     assert f"{on_disk} files" in hand.dock.details.text()
+
+
+def test_beside_in_a_second_canvas(hand: Hand, case: Path, told: list[str]) -> None:
+    """The subtraction of the same study beside it: its slice follows, and its canvas shows the slice."""
+    hand.look_at(case)
+    hand.key(Qt.Key.Key_Return)
+    hand.wait(lambda: hand.session.volume is not None and hand.session.complete)
+    QTest.qWait(100)
+    hand.point(next(one for one in hand.items() if one.text(1) == "subtraction"))
+    before = len(hand.viewer.window.dock_widgets)
+    hand.key(Qt.Key.Key_B)
+    hand.wait(lambda: len(hand.viewer.window.dock_widgets) == before + 1)
+    QTest.qWait(300)
+    name = next(key for key in hand.viewer.window.dock_widgets if key.startswith("Beside"))
+    dock = hand.viewer.window.dock_widgets[name]
+    beside = dock.beside
+    hand.session.go_to(1)
+    QTest.qWait(100)
+    assert round(beside.model.dims.point[-3] / beside.volume.geometry.spacing[0]) == 1
+    assert "Slice 1 of 0–5, 0.0 mm" in dock.line.text()
+    assert dock.canvas.isVisible() and dock.canvas.width() > 250
+    hand.viewer.window.remove_dock_widget(dock)
+    QTest.qWait(50)
+    dock.shut()
+    hand.session.go_to(3)
+    assert not beside.model.layers
+    assert told == ["6 series are joined as phases of one scan."]

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (  # type: ignore[attr-defined]
     QWidget,
 )
 
+from ...core import BreastAIError
 from ..cases import BESIDE, SCAN
 from ..tasks import PIXELS, STUDY
 from .cases_tree import NAMES, OVERRULED, WARNED, CasesTree, role_name
@@ -108,6 +109,7 @@ class CasesDock(Dock):
             self.actions_by_name[name] = action
 
         add("open", "Open", "Show the group as the study", self._open, "Return")
+        add("beside", "Beside", "See the group beside the study, at the same place", self._beside, "B")
         add("pre", "Pre-contrast", "Take the phase as the pre-contrast one", self._pre, "P")
         add("up", "Up", "Move the phase one place up", lambda: self._move(-1), "Alt+Up")
         add("down", "Down", "Move the phase one place down", lambda: self._move(1), "Alt+Down")
@@ -131,7 +133,19 @@ class CasesDock(Dock):
         grid = QGridLayout()
         grid.setSpacing(4)
         self.buttons: dict[str, QToolButton] = {}
-        names = ("open", "role", "pre", "up", "down", "split", "merge", "ignore", "undo group", "undo")
+        names = (
+            "open",
+            "beside",
+            "role",
+            "pre",
+            "up",
+            "down",
+            "split",
+            "merge",
+            "ignore",
+            "undo group",
+            "undo",
+        )
         for place, name in enumerate(names):
             made = QToolButton()
             made.setDefaultAction(self.actions_by_name[name])
@@ -139,13 +153,11 @@ class CasesDock(Dock):
             made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             if name == "role":
                 made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-            grid.addWidget(made, place // 5, place % 5)
+            grid.addWidget(made, place // 4, place % 4)
             self.buttons[name] = made
         return grid
 
     def _decide(self, make: Callable[..., Any], *arguments: Any) -> None:
-        from ...core import BreastAIError
-
         self._say("")
         try:
             decision = make(*arguments, by=self.session.reader)
@@ -206,6 +218,27 @@ class CasesDock(Dock):
             self._say("")
             self.session.cases.open(group)
 
+    def _beside(self) -> None:
+        from ..beside import Beside, problem
+
+        if (group := self.tree.group) is None:
+            return
+        session = self.session
+        self._say("")
+        if why := problem(session.volume, group.frames[0].source.frame_of_reference_uid):
+            self._say(why)
+            return
+
+        def show(volume: Any) -> None:
+            from .beside_dock import add_beside
+
+            try:
+                add_beside(session.viewer, Beside(session, volume))
+            except BreastAIError as error:  # the study was changed meanwhile
+                session.fail(error)
+
+        session.cases.load_beside(group, show)
+
     # ------------------------------------------------------------------ state
 
     def refresh(self) -> None:
@@ -226,6 +259,7 @@ class CasesDock(Dock):
         last = phases[0].n_phases - 1 if phases is not None else 0
         can = {
             "open": group is not None and group.geometry is not None,
+            "beside": group is not None and group.geometry is not None and self.session.volume is not None,
             "role": group is not None,
             "pre": one_phase,
             "up": one_phase and place > 0,
