@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 import stat
 import tempfile
-import warnings
 import weakref
 import zipfile
 import zlib
@@ -26,6 +25,7 @@ from ..core import Progress, silent
 from .errors import Unusable
 from .headers import Frame
 from .index import Unused
+from .quiet import quiet_parsers
 from .reading import ARCHIVE, DICOMDIR_REASON
 
 GIB = 2**30
@@ -233,8 +233,7 @@ def check_tables(
 
 def _compared(shown: Path, path: Path, known: set[str]) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom remarks on every odd name
+        with quiet_parsers():  # pydicom remarks on every odd name
             references = _references(path)
     except Exception as error:  # noqa: BLE001 - a parser raises anything; the files are looked at all the same
         return f"it cannot be read ({type(error).__name__})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -18,6 +17,7 @@ from .errors import StudyError
 from .headers import Frame
 from .index import Group
 from .pixels import fill
+from .quiet import quiet_parsers
 
 Place = tuple[int, int]
 """Phase and slice."""
@@ -54,11 +54,20 @@ class Loader:
         if any(frame.source.pixels.samples != 1 or frame.source.pixels.palette for frame in frames):
             raise StudyError(f"{group.title} holds colour images; a series of grey MR images is needed.")
         self._frames = tuple(phase.frames for phase in group.phases)
+        kind = _value_type(frames)
+        size = group.n_phases * int(np.prod(geometry.shape, dtype=object)) * kind.itemsize
+        try:
+            # Zeros cost nothing until they are written: memory grows with what has been read.
+            data = np.zeros((group.n_phases, *geometry.shape), dtype=kind)
+        except (MemoryError, ValueError) as error:
+            raise StudyError(
+                f"{group.title} needs {size / 2**30:.1f} GiB of memory, more than there is. Close other programs, "
+                "or choose a smaller series."
+            ) from error
         self.broken: dict[Path, str] = {}
         self.loaded: NDArray[np.bool_] = np.zeros((group.n_phases, geometry.shape[0]), dtype=bool)
         self.volume = DceVolume(
-            # Zeros cost nothing until they are written: memory grows with what has been read.
-            data=np.zeros((group.n_phases, *geometry.shape), dtype=_value_type(frames)),
+            data=data,
             geometry=geometry,
             times=_times(group),
             identity=group.identity,
@@ -102,9 +111,7 @@ class Loader:
         workers = min(8, os.cpu_count() or 1)
         parts = _parts(wanted, workers)
         progress(0, len(parts), "Reading pixels")
-        # Filters of warnings are shared by all threads: set here once, not in each of them.
-        with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=workers) as pool:
-            warnings.simplefilter("ignore")  # pydicom's remarks on headers; values are checked by shape
+        with quiet_parsers(), ThreadPoolExecutor(max_workers=workers) as pool:
             pending: list[Future[None]] = [pool.submit(self._read, part) for part in parts]
             try:
                 for done, future in enumerate(as_completed(pending), start=1):

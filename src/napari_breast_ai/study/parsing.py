@@ -128,6 +128,9 @@ class Header:
                 return
             if tag != _ITEM:
                 raise Unusable("it is broken: a sequence holds something that is no item")
+            self._left.elements -= 1
+            if self._left.elements < 0:
+                self._left.refuse()
             end = len(value) if length == UNDEFINED else place + 8 + length
             if end > len(value):
                 raise Unusable("it is broken: an item is longer than its sequence")

@@ -222,6 +222,16 @@ def _run_lengths(data: bytes, shape: tuple[int, int], kind: np.dtype[np.generic]
     count = shape[0] * shape[1]
     if count * kind.itemsize > 64 * len(data):
         raise ValueError("its run lengths cannot make an image of that size")
+    # The decoder trusts the table of segments (PS3.5 G.5), and reads wherever it points to.
+    table = struct.unpack_from("<16L", data) if len(data) >= 64 else (0,)
+    places = table[1 : 1 + kind.itemsize]
+    if (
+        table[0] != kind.itemsize
+        or places[0] < 64
+        or list(places) != sorted(places)
+        or places[-1] >= len(data)
+    ):
+        raise ValueError("its table of run-length segments is broken")
     values = imagecodecs.dicomrle_decode(data, kind.newbyteorder("<"))
     plane = np.frombuffer(values, dtype=kind.newbyteorder("<"))
     if plane.size < count:

@@ -34,6 +34,9 @@ _TAGS = frozenset((*_SOURCE_TAGS, *_FRAME_TAGS, *FUNCTIONAL_TAGS))
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 _FARTHEST_MM = 1e6
+_MOST_FRAMES = 32_768
+_LARGE, _MOST_RATIO = 64 * 2**20, 1000
+"""Bytes of pixels from which a file is asked whether it can hold them, and how far image data ever shrink."""
 
 ARCHIVE = "it is a zip archive"
 DICOMDIR_REASON = "it is a DICOMDIR, a table of contents; the files themselves are looked at instead"
@@ -106,7 +109,13 @@ def _pixel_layout(dataset: Header, size: int) -> PixelLayout:
     start, length = dataset.pixel_start, dataset.pixel_length
     if not dataset.pixel_tag:
         raise Unusable("it holds no pixels, or is cut short before them")
+    if frames > _MOST_FRAMES:
+        raise Unusable(f"it is broken: it declares {frames} frames, more than a file of images has")
+    if syntax not in (*_NATIVE, DEFLATED) and 8 * frames > size:  # each frame has an item at least
+        raise Unusable(f"it is broken: it declares {frames} frames, and has {size} bytes in all")
     expected = (rows * columns * samples * frames * allocated + 7) // 8
+    if expected > _LARGE and expected > _MOST_RATIO * size:
+        raise Unusable(f"it is broken: it declares {expected} bytes of pixels, and has {size} bytes in all")
     plain = syntax in _NATIVE
     if length == UNDEFINED:
         if start >= size and syntax != DEFLATED:
@@ -114,7 +123,7 @@ def _pixel_layout(dataset: Header, size: int) -> PixelLayout:
     elif syntax != DEFLATED and start + length > size:
         missing = start + length - size
         raise Unusable(f"the file is cut short: {missing} of {length} bytes of pixels are missing")
-    elif (plain or syntax == DEFLATED) and length < expected and samples == 1:
+    elif (plain or syntax == DEFLATED) and length < (expected if samples == 1 else expected // 2):  # YBR
         raise Unusable(f"it holds {length} bytes of pixels where its header asks for {expected}")
     return PixelLayout(
         transfer_syntax=syntax,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from .errors import StudyError
 from .grouping import group_frames
 from .headers import Frame
 from .index import StudyIndex, Unused
+from .quiet import quiet_parsers
 from .reading import read_frames, unreadable
 
 
@@ -63,9 +63,7 @@ def _headers(files: Sequence[Path], progress: Progress) -> tuple[list[Frame], li
     """The images in files, and the files without one."""
     frames: list[Frame] = []
     unused: list[Unused] = []
-    # pydicom warns of each oddity in a file through the warnings module; the audit says what matters.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_parsers():
         for done, file in enumerate(files):
             progress(done, len(files), "Reading headers")
             try:
