@@ -85,13 +85,78 @@ def test_a_file_per_phase_is_found_by_name(tmp_path: Path) -> None:
         same_voxels(volume, DATA, affine())
         assert volume.times.start_s == (0.0, 90.0, 180.5) and volume.description == "Ax dyn"
         assert volume.warnings == () and volume.identity.study_uid.startswith("2.25.")
-    (tmp_path / "case_0001.nii.gz").unlink()
     (tmp_path / "case.json").unlink()
+    volume = read_study([tmp_path / "case_0001.nii.gz", tmp_path / "case_0002.nii.gz"])
+    assert volume.n_phases == 2 and "number 0" in volume.warnings[0], "the first phase was not chosen"
+    (tmp_path / "case_0001.nii.gz").unlink()
     volume = read_study(tmp_path, times=(0, 200))
     assert volume.times.start_s == (0, 200) and "missing between the files" in volume.warnings[0]
     nifti(tmp_path / "other_0000.nii.gz", DATA[..., 0])
     with pytest.raises(StudyError, match="2 cases"):
         read_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("p_001", "p_002"),
+        ("p1", "p2"),
+        ("case_t1", "case_t2"),
+        ("sub-01", "sub-02"),
+        ("p_0001", "p_0002"),
+        ("a/dce", "b/dce"),
+        ("a/dce_0000", "b/dce_0000"),
+    ],
+)
+def test_files_of_several_cases_are_not_taken_for_phases(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Numbers may count patients, and weightings have numbers in their names."""
+    paths = [tmp_path / f"{name}.nii.gz" for name in names]
+    for phase, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        nifti(path, DATA[..., phase])
+    assert read_study(paths[1]).n_phases == 1
+    for several in (tmp_path, paths):
+        with pytest.raises(StudyError, match="2 cases"):
+            read_study(several)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("pre", "post1", "post2"),
+        ("case_pre", "case_post_1", "case_post_2"),
+        ("c_phase9", "c_phase10", "c_phase11"),
+        ("x Dyn1", "x Dyn2", "x Dyn3"),
+        ("DUKE_001_0000", "DUKE_001_0001", "DUKE_001_0002"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".nii.gz", ".mha"])
+def test_names_that_count_phases(tmp_path: Path, names: tuple[str, ...], ending: str) -> None:
+    paths = [tmp_path / f"{name}{ending}" for name in names]
+    for phase, path in enumerate(paths):
+        if ending == ".mha":
+            itk = pytest.importorskip("SimpleITK")
+            itk.WriteImage(itk.GetImageFromArray(DATA[..., phase].transpose(2, 1, 0)), str(path))
+        else:
+            nifti(path, DATA[..., phase])
+    volume = read_study(sorted(paths))
+    for phase, path in enumerate(paths):
+        np.testing.assert_array_equal(volume.data[phase], read_alone(path, tmp_path).data[0])
+
+
+def read_alone(path: Path, tmp_path: Path) -> DceVolume:
+    alone = tmp_path / "alone"
+    alone.mkdir(exist_ok=True)
+    return read_study(shutil.copy(path, alone / path.name.replace(".", "x.", 1)))
+
+
+def test_numbers_of_images_are_no_phases(tmp_path: Path) -> None:
+    itk = pytest.importorskip("SimpleITK")
+    paths = [tmp_path / f"t{number}.nrrd" for number in (1, 10, 2)]
+    for path in paths:
+        itk.WriteImage(itk.GetImageFromArray(DATA[..., 0].transpose(2, 1, 0)), str(path))
+    with pytest.raises(StudyError, match=r"3 cases.*NAME_0000"):
+        read_study(paths)
 
 
 def test_times(tmp_path: Path) -> None:
@@ -120,9 +185,9 @@ def test_times(tmp_path: Path) -> None:
         read_study(path)
     (tmp_path / "case.json").unlink()
     for phase, clock in enumerate(("23:59:30", "00:00:30", "00:01:30")):
-        nifti(tmp_path / f"n_{phase}.nii.gz", DATA[..., phase])
-        (tmp_path / f"n_{phase}.json").write_text(json.dumps({"AcquisitionTime": clock}))
-    assert read_study(tmp_path / "n_0.nii.gz").times.start_s == (0, 60, 120)
+        nifti(tmp_path / f"n_phase{phase}.nii.gz", DATA[..., phase])
+        (tmp_path / f"n_phase{phase}.json").write_text(json.dumps({"AcquisitionTime": clock}))
+    assert read_study(tmp_path / "n_phase0.nii.gz").times.start_s == (0, 60, 120)
 
 
 def test_values_are_scaled_and_integers_kept(tmp_path: Path) -> None:
@@ -185,7 +250,7 @@ def test_nrrd_and_metaimage(tmp_path: Path, ending: str) -> None:
         assert volume.data.dtype == np.int16 and volume.times.start_s == (0, 70, 140)
     (tmp_path / "each").mkdir()
     for phase, image in enumerate(phases):
-        itk.WriteImage(image, str(tmp_path / "each" / f"p{phase}{ending}"))
+        itk.WriteImage(image, str(tmp_path / "each" / f"p_{phase:04d}{ending}"))
     same_voxels(read_study(sorted((tmp_path / "each").glob(f"*{ending}"))), DATA, ras)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..core import DceVolume, Progress, silent
 from .errors import StudyError
+from .foreign import NAMES
 from .index import StudyIndex
 
 
@@ -26,19 +27,24 @@ def open_other(
     Raises:
         StudyError: they cannot be read, or are not one case.
     """
+    from .foreign import in_phase_order
     from .itk import is_itk, read_itk
-    from .nifti import cases, is_nifti, phase_files, read_nifti
+    from .nifti import case_name, cases, is_nifti, read_nifti
     from .stills import is_picture, read_picture
 
     if not paths or not all(path.is_file() for path in paths):
         return None
     if all(is_nifti(path) for path in paths):
-        files = phase_files(paths[0]) if len(paths) == 1 else tuple(sorted(paths))
-        if len(paths) > 1 and len(found := cases(paths)) > 1:
-            raise _several(list(found), "the chosen files")
+        found = cases(paths)
+        if len(found) > 1:
+            raise _several([case_name(case) for case in found], "the chosen files")
+        files = tuple(path for path in found[0] if path in paths) if len(paths) > 1 else found[0]
         return read_nifti(files, times, progress)
     if all(is_itk(path) for path in paths):
-        return read_itk(sorted(paths), times, progress)
+        files = in_phase_order(paths[0], paths, lambda path: path.stem)
+        if len(files) < len(paths):
+            raise _several([path.stem for path in sorted(paths)], "the chosen files")
+        return read_itk(files, times, progress)
     if all(is_picture(path) for path in paths):
         if len(paths) > 1:
             raise StudyError(
@@ -57,7 +63,7 @@ def open_without_dicom(
         StudyError: it holds several cases.
     """
     from .itk import is_itk
-    from .nifti import cases, is_nifti
+    from .nifti import case_name, cases, is_nifti
     from .stills import is_picture
 
     if index.groups or index.root is None or not index.root.is_dir():
@@ -67,8 +73,8 @@ def open_without_dicom(
     if nifti:
         found = cases(nifti)
         if len(found) > 1:
-            raise _several(list(found), f"“{index.root}”")
-        return open_other(next(iter(found.values())), times, progress)
+            raise _several([case_name(case) for case in found], f"“{index.root}”")
+        return open_other(found[0], times, progress)
     for belongs, what in ((is_itk, "images"), (is_picture, "pictures")):
         chosen = [path for path in files if belongs(path)]
         if len(chosen) == 1:
@@ -95,5 +101,5 @@ def _several(names: Sequence[str], where: str) -> StudyError:
     listed = ", ".join(f"“{name}”" for name in names[:3])
     return StudyError(
         f"There are {len(names)} cases in {where} ({listed}{', ...' if len(names) > 3 else ''}); open a file of one "
-        "of them."
+        f"of them. Phases of one case are known by names such as {NAMES}."
     )

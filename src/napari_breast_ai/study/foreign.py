@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,55 @@ LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_PLACE_MM = 0.01
 _THICK = 1.5
 """Voxels longer than this many times their other edges tell the slice axis."""
+
+
+_COUNTED = re.compile(r"^(?P<case>.+[_-])(?P<number>\d{4})$")
+_NAMED = re.compile(
+    r"^(?P<case>.*?)(?<![a-z])(?P<word>phase|ph|dynamic|dyn|post)[ _-]?(?P<number>\d{1,4})$", re.I
+)
+_BEFORE_OR_AFTER = re.compile(r"^(?P<case>.*?)(?<![a-z])(?P<word>pre|post)$", re.I)
+
+NAMES = "NAME_0000, NAME_0001, ... or NAME_pre, NAME_post1, ... or NAME_phase1, NAME_phase2, ..."
+"""Names by which files are known as phases of one case."""
+
+
+def phase_of(name: str) -> tuple[str, str, int] | None:
+    """What files of one case have in common, the word that counts its phases, and the phase of a file's name.
+
+    A number alone may count patients, and "t1" and "t2" are weightings: only four digits (from 0000 on), and
+    numbers after a word for phases, count. None where the name counts no phases.
+    """
+    if match := _NAMED.match(name):
+        return match["case"].rstrip("_- ."), match["word"].casefold(), int(match["number"])
+    if match := _COUNTED.match(name):
+        return match["case"].rstrip("_-"), "", int(match["number"])
+    if match := _BEFORE_OR_AFTER.match(name):
+        return match["case"].rstrip("_- ."), "post", int(match["word"].casefold() == "post")
+    return None
+
+
+def in_phase_order(chosen: Path, files: Sequence[Path], stem: Callable[[Path], str]) -> tuple[Path, ...]:
+    """Those of `files` that are phases of the same case as `chosen`, in order; `chosen` alone where none are.
+
+    Raises:
+        StudyError: two claim to be the same phase.
+    """
+    own = phase_of(stem(chosen))
+    if own is None:
+        return (chosen,)
+    found: dict[int, Path] = {}
+    for path in sorted(files):
+        other = phase_of(stem(path))
+        if other is None or other[:2] != own[:2] or path.parent != chosen.parent:
+            continue
+        if other[2] in found:
+            raise StudyError(
+                f"“{found[other[2]].name}” and “{path.name}” claim to be the same phase; remove one of them."
+            )
+        found[other[2]] = path
+    if own[1] in ("", "post") and 0 not in found:  # without its first phase it may be something else
+        return (chosen,)
+    return tuple(path for _, path in sorted(found.items()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ ours, like DICOM's, is LPS: the first two axes change their sign.
 from __future__ import annotations
 
 import math
-import re
 import warnings as python_warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,11 +19,10 @@ from numpy.typing import NDArray
 
 from ..core import DceVolume, Progress, silent
 from .errors import StudyError
-from .foreign import LPS_FROM_RAS, Stack, combined, stack_of
+from .foreign import LPS_FROM_RAS, Stack, combined, in_phase_order, phase_of, stack_of
 from .foreign_times import find_times
 
 ENDINGS = (".nii", ".nii.gz")
-_PHASE_FILE = re.compile(r"^(?P<case>.*?)[_-]?(?P<phase>\d{1,4})$")
 _MOST_PHASES = 1000
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 
@@ -44,25 +42,10 @@ def is_nifti(path: Path) -> bool:
 
 
 def phase_files(chosen: Path) -> tuple[Path, ...]:
-    """The files of a case, in phase order: those beside `chosen` that differ from it only in a last number."""
-    match = _PHASE_FILE.match(stem(chosen))
-    if match is None or not match["case"] or _dimensions(chosen) != 3:
+    """The files of a case, in phase order: `chosen`, and those beside it that are named as its other phases."""
+    if phase_of(stem(chosen)) is None or _dimensions(chosen) != 3:
         return (chosen,)
-    found: dict[int, Path] = {}
-    for path in sorted(chosen.parent.iterdir()):
-        other = _PHASE_FILE.match(stem(path)) if is_nifti(path) else None
-        if (
-            other is not None
-            and other["case"] == match["case"]
-            and len(other["phase"]) == len(match["phase"])
-        ):
-            number = int(other["phase"])
-            if number in found:
-                raise StudyError(
-                    f"“{found[number].name}” and “{path.name}” claim to be the same phase; remove one of them."
-                )
-            found[number] = path
-    return tuple(path for _, path in sorted(found.items()))
+    return in_phase_order(chosen, [path for path in chosen.parent.iterdir() if is_nifti(path)], stem)
 
 
 def _dimensions(path: Path) -> int:
@@ -77,9 +60,10 @@ def _dimensions(path: Path) -> int:
 
 def _gap(files: Sequence[Path]) -> tuple[str, ...]:
     """Phases that are missing between files, in a sentence."""
-    matches = [_PHASE_FILE.match(stem(path)) for path in files]
-    numbers = [int(match["phase"]) for match in matches if match]
-    missing = sorted(set(range(min(numbers, default=0), max(numbers, default=0))) - set(numbers))
+    known = [found for path in files if (found := phase_of(stem(path)))]
+    numbers = [number for _, _, number in known]
+    first = 0 if any(word in ("", "post") for _, word, _ in known) else min(numbers, default=0)
+    missing = sorted(set(range(first, max(numbers, default=0))) - set(numbers))
     if len(files) < 2 or not missing or len(missing) > _MOST_PHASES:
         return ()
     return (
@@ -88,23 +72,23 @@ def _gap(files: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def cases(files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
-    """The cases among NIfTI files, each with its files in phase order."""
-    found: dict[str, tuple[Path, ...]] = {}
+def cases(files: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """The cases among NIfTI files, each as its files in phase order."""
+    found: list[tuple[Path, ...]] = []
     taken: set[Path] = set()
     for path in sorted(files):
         if path not in taken:
             group = phase_files(path)
             taken.update(group)
-            found[case_name(group)] = group
+            found.append(group)
     return found
 
 
 def case_name(files: Sequence[Path]) -> str:
     """What the files of a case have in common."""
     name = stem(files[0])
-    match = _PHASE_FILE.match(name) if len(files) > 1 else None
-    return match["case"] if match else name
+    found = phase_of(name) if len(files) > 1 else None
+    return (found[0] if found else "") or name
 
 
 def read_nifti(
