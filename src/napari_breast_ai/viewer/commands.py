@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-breast-ai"
 DOCK = "Review"
+CASES = "Cases"
 
 
 def open_study(viewer: napari.Viewer) -> None:

@@ -12,7 +12,7 @@ from qtpy.QtCore import QCoreApplication, QEventLoop
 from qtpy.QtGui import QGuiApplication
 
 from ..core import Box, BreastAIError, DceVolume, Prediction
-from .commands import DOCK, PLUGIN
+from .commands import CASES, DOCK, PLUGIN
 from .session import get_session
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def show(
     keep = False
     try:
         _fit_screen(viewer)
-        viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+        viewer.window.add_plugin_dock_widget(PLUGIN, CASES)
+        viewer.window.add_plugin_dock_widget(PLUGIN, DOCK, tabify=True)
         session = get_session(viewer)
         session.show_study(volume, None if source is None else str(source), boxes)
         session.set_bundle(bundle)
