@@ -142,6 +142,15 @@ class TestPreContrastSeries:
         found = sorted((g.frames[0].source.patient_id, g.n_phases) for g in groups)
         assert found == [("A", 2), ("B", 2)]
 
+    def test_headers_without_any_difference_make_no_copies(self, study: Any) -> None:
+        """All that tells the images apart has been removed from them: none may be dropped as a copy."""
+        same = {"SOPInstanceUID": "1.9.9", "AcquisitionTime": None, "InstanceNumber": None}
+        paths = study.write(lambda p, z: same)
+        (study.folder / "copy").write_bytes(paths[0].read_bytes())
+        index = scan(study.folder)
+        assert len(index.unused) == 1 and "another copy" in index.unused[0].reason
+        assert sum(len(g.frames) for g in accounted(study.folder)) == 20
+
     def test_in_one_series_too(self, study: Any) -> None:
         """The images before contrast have a TR of their own in the same series."""
         study.write(lambda p, z: {"AcquisitionTime": at(p), "RepetitionTime": "5.2" if p else "5.5"})

@@ -12,10 +12,12 @@ from ..core import Progress, silent
 from .archives import Member, check_tables, held, nested, split_archives, unpack
 from .errors import StudyError
 from .grouping import group_frames
-from .headers import Frame
+from .headers import Frame, Source
 from .index import StudyIndex, Unused
 from .quiet import quiet_parsers
 from .reading import read_frames, unreadable
+
+_SAMPLE = 1 << 16
 
 
 def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -> StudyIndex:
@@ -120,7 +122,7 @@ def _opened(path: Path) -> Path:
 
 
 def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[Unused]]:
-    """Leave out files whose header equals another file's: exports often hold an image twice."""
+    """Leave out files whose header and pixels equal another file's: exports often hold an image twice."""
     by_file: dict[Path, list[Frame]] = defaultdict(list)
     images: Counter[str] = Counter()
     for frame in frames:
@@ -128,7 +130,7 @@ def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[Unused]]
         if not own:
             images[frame.source.sop_instance_uid] += 1
         own.append(frame)
-    seen: dict[tuple[Frame, ...], Path] = {}
+    seen: dict[tuple[Frame, ...], list[Source]] = defaultdict(list)
     kept: list[Frame] = []
     copies = []
     doubtful = {uid for uid, count in images.items() if uid and count > 1}
@@ -136,13 +138,13 @@ def _without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[Unused]]
     for path in sorted(by_file, key=lambda p: (-_size(p), p)) if doubtful else sorted(by_file):
         own = by_file[path]
         if own[0].source.sop_instance_uid in doubtful:
-            facts = _facts(own)
-            if facts in seen:
-                copies.append(
-                    Unused(own[0].source.shown, f"it is another copy of the image in “{seen[facts].name}”")
-                )
+            source = own[0].source
+            others = seen[_facts(own)]
+            same = next((other for other in others if _same_pixels(source, other)), None)
+            if same is not None:
+                copies.append(Unused(source.shown, f"it is another copy of the image in “{same.shown.name}”"))
                 continue
-            seen[facts] = own[0].source.shown
+            others.append(source)
         kept.extend(own)
     return kept, copies
 
@@ -154,6 +156,24 @@ def _facts(own: Sequence[Frame]) -> tuple[Frame, ...]:
     first = own[0].source
     source = replace(first, path=Path(), pixels=replace(first.pixels, offset=None, start=0, packed=0))
     return tuple(replace(frame, source=source) for frame in own)
+
+
+def _same_pixels(a: Source, b: Source) -> bool:
+    """Whether two files hold the same bytes in the middle of their pixels: images are never without noise."""
+    starts = [source.pixels.packed or source.pixels.start for source in (a, b)]
+    middle = (
+        max(min(_size(s.path) - start for s, start in zip((a, b), starts, strict=True)) - _SAMPLE, 0) // 2
+    )
+    pieces = []
+    for source, start in zip((a, b), starts, strict=True):
+        try:
+            with source.path.open("rb") as stream:
+                stream.seek(start + middle)
+                pieces.append(stream.read(_SAMPLE))
+        except OSError:  # gone since its header was read
+            return False
+    length = min(map(len, pieces))
+    return pieces[0][:length] == pieces[1][:length]
 
 
 def _size(path: Path) -> int:
