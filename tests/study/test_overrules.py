@@ -303,6 +303,17 @@ class TestKept:
 
 
 class TestByHand:
+    def test_what_was_written_by_hand_is_kept_beside_what_follows(self, siemens: Path) -> None:
+        index = scan(siemens)
+        (path,) = save(index, Overrules((decide.set_role(one(index, "derived"), "t2"),)))
+        told = {"decisions": [{"groups": [{"phases": [one(index, "dce").key], "pre_contrast": 1}]}]}
+        path.write_text(json.dumps(told))
+        kept = load(index)[0].added(decide.set_role(one(index, "derived"), "t1"))
+        save(index, kept)
+        assert load(index)[0] == kept and len(kept.decisions) == 2
+        after = overruled(scan(siemens))
+        assert one(after, "dce").pre_contrast == 1 and one(after, "t1")
+
     def test_keys_may_be_short_and_a_group_may_stand_for_its_phases(
         self, siemens: Path, tmp_path: Path
     ) -> None:

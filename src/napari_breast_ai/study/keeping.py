@@ -34,7 +34,9 @@ def load(index: StudyIndex) -> tuple[Overrules, tuple[str, ...]]:
         if path is None:
             continue
         try:
-            found.append(read_overrules(path))
+            kept = read_overrules(path).decisions
+            # The file is this study's: decisions written by hand need not say so, and are kept in it by `save`.
+            found.append(Overrules(tuple(replace(one, study_uid=study) for one in kept)))
         except StudyError as error:
             notes.append(f"{error} Its decisions are not applied.")
     return combined(*found), tuple(notes)
