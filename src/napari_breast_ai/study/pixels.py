@@ -243,7 +243,8 @@ def _jpeg_lossless(data: bytes, shape: tuple[int, int], kind: np.dtype[np.generi
     import imagecodecs
 
     _agree(_jpeg_size(data), shape)
-    return cast("Plane", imagecodecs.ljpeg_decode(data))
+    # libjpeg-turbo: ljpeg_decode reads beyond a broken stream and ends the process.
+    return cast("Plane", imagecodecs.jpeg8_decode(data))
 
 
 def _jpeg_ls(data: bytes, shape: tuple[int, int], kind: np.dtype[np.generic]) -> Plane:
