@@ -270,3 +270,13 @@ def test_every_orientation_opens_right_side_up(
 def test_a_picture_without_a_place_has_no_sides(session: Session) -> None:
     session.show_study(make_volume(n_slices=1))
     assert "top" not in session.readout.text
+
+
+def test_the_canvas_is_dark_in_every_theme(session: Session) -> None:
+    session.show_study(make_volume())
+    session.viewer.theme = "light"
+    assert session.viewer.canvas.background_color[:3].tolist() == [0, 0, 0]
+    # A person's own choice stays.
+    session.viewer.canvas.background_color_override = "navy"
+    session.show_study(make_volume(uid="1.2.4"))
+    assert session.viewer.canvas.background_color[2] > 0.4

@@ -373,11 +373,13 @@ def test_the_canvas_shows_what_is_there(window: Window) -> None:
     session.show_study(volume)
     window.settle(150)
     session.go_to(5, 0)
-    window.settle(150)
-    plain = window.viewer.screenshot(flash=False).astype(int)
+    # The result makes the dock taller and, with its scroll bar, wider: both pictures are taken with it there.
     session.set_prediction(make_prediction(volume))
-    session.set_display(opacity=1.0, threshold=0.0)
-    window.settle(150)
+    session.set_display(attention=False, gradcam=False)
+    window.settle(300)
+    plain = window.viewer.screenshot(flash=False).astype(int)
+    session.set_display(attention=True, opacity=1.0, threshold=0.0)
+    window.settle(300)
     heat = window.viewer.screenshot(flash=False).astype(int)
     assert plain.shape == heat.shape
     scale = plain.shape[1] / window.canvas.width()

@@ -250,8 +250,11 @@ class Session:
         self.go_to(z, phase)
         self.viewer.dims.last_used = max(0, self.viewer.dims.ndim - 3)
         self.viewer.scene.camera.orientation2d = look.upright(volume)
-        scale_bar = self.viewer.canvas.overlays.scale_bar
-        scale_bar.visible = True
+        canvas = self.viewer.canvas
+        canvas.overlays.scale_bar.visible = True
+        # Around the images it is dark in every theme: eyes are used to the dark, and what is written stays legible.
+        if canvas.background_color_override is None:
+            canvas.background_color_override = "black"
 
     # --------------------------------------------------------------- position
 
