@@ -31,7 +31,7 @@ MOST_INFLATED = 64 * 2**20
 
 _CHUNK = 1 << 15
 _MOST_LEVELS = 64
-_MOST_ELEMENTS = 2_000_000
+_MOST_ELEMENTS = 1_200_000
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _BRIEF = frozenset(
     (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
