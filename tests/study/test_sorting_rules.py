@@ -142,6 +142,31 @@ class TestPreContrastSeries:
         found = sorted((g.frames[0].source.patient_id, g.n_phases) for g in groups)
         assert found == [("A", 2), ("B", 2)]
 
+    def test_a_repeated_scan_of_single_series_is_spoken_of(self, study: Any) -> None:
+        def says(p: int, z: int) -> dict[str, Any]:
+            return {"SeriesInstanceUID": f"1.9.{p}", "SeriesNumber": p} | {
+                "AcquisitionTime": clock(START + 60 * p + (1800 if p > 1 else 0))
+            }
+
+        study.write(says)
+        (group,) = accounted(study.folder)
+        assert group.n_phases == 4
+        assert any("31 minutes between the phases 1 and 2" in w for w in group.warnings)
+
+    def test_phases_that_lie_between_each_others_slices_are_spoken_of(self, study: Any) -> None:
+        """The patient was moved by a part of the slices' distance between two phases of a series."""
+        study.write(
+            lambda p, z: {
+                "TemporalPositionIdentifier": p + 1,
+                "AcquisitionTime": at(p),
+                "ImagePositionPatient": [-10.0, -20.0, 30.0 + 2.5 * z + p],
+            },
+            skip=lambda p, z: p > 1,
+        )
+        (group,) = accounted(study.folder)
+        assert group.n_phases == 1
+        assert any("of several phases may be mixed" in w for w in group.warnings)
+
     def test_headers_without_any_difference_make_no_copies(self, study: Any) -> None:
         """All that tells the images apart has been removed from them: none may be dropped as a copy."""
         same = {"SOPInstanceUID": "1.9.9", "AcquisitionTime": None, "InstanceNumber": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from .slices import NO_PLACE, axes, slice_positions, stack_geometry
 from .times import across_midnight, phase_middles, phase_times
 
 _FAT = frozenset({"FS", "WE", "SFS", "FAT_SAT"})
+_LONG_S = 600.0
 _MOSAIC = (
     "Each image is a Siemens mosaic, all slices of a volume as tiles of one picture: it is not unpacked. Export "
     "the series as single or enhanced images to see it."
@@ -215,6 +217,14 @@ def _whole(arrangement: Arrangement, members: Sequence[Stack], remarks: Sequence
     joined = len({frame.source.series_uid for frame in frames})
     said = [f"{joined} series are joined as phases of one scan."] if joined > 1 else []
     said.extend(remarks)
+    if joined > 1:
+        said.extend(_pauses(starts))
+    numbers = {frame.temporal_position for frame in phases[0]} - {None}
+    if arrangement.key == "single phase" and len(numbers) > 1:
+        said.append(
+            f"The images say that they are of {len(numbers)} phases ({phases[0][0].temporal_source}), but no two "
+            "lie on one slice: images of several phases may be mixed here."
+        )
     if any(frame.source.pixels.inverted for frame in frames):
         said.append(_INVERTED)
     contrast_s, pre_contrast, on_contrast = None, 0, list[str]()
@@ -245,6 +255,21 @@ def _whole(arrangement: Arrangement, members: Sequence[Stack], remarks: Sequence
         laterality=side,
         laterality_source=side_source,
     )
+
+
+def _pauses(starts: Sequence[float | None]) -> list[str]:
+    """Long pauses between phases of joined series, in a sentence: a scan may have been repeated."""
+    known = [start for start in starts if start is not None]
+    steps = [after - before for before, after in pairwise(known)]
+    if len(known) < len(starts) or len(steps) < 2:
+        return []
+    usual = sorted(steps)[(len(steps) - 1) // 2]
+    return [
+        f"There are {step / 60:.0f} minutes between the phases {i} and {i + 1}: if the scan was repeated, split the "
+        "group there."
+        for i, step in enumerate(steps)
+        if step > max(_LONG_S, 4 * usual)
+    ]
 
 
 def _loose(frames: Sequence[Frame], kind: Role | None, warning: str = "") -> Group:
