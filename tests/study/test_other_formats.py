@@ -319,6 +319,15 @@ def test_an_ultrasound_file(tmp_path: Path, mr_image: Any, save_dicom: Any) -> N
     assert volume.frames[0][0].sop_instance_uid == ds.SOPInstanceUID
 
 
+def test_a_picture_stored_dark_for_light(tmp_path: Path, mr_image: Any, save_dicom: Any) -> None:
+    pixels = np.random.default_rng(0).integers(3, 256, (20, 30)).astype(np.uint8)
+    more = {"PhotometricInterpretation": "MONOCHROME1", "Modality": "US"}
+    volume = read_study(save_dicom(mr_image(pixels, 0, **more), tmp_path / "us.dcm"))
+    np.testing.assert_array_equal(
+        volume.data[0, 0], int(pixels.max()) + int(pixels.min()) - pixels.astype(int)
+    )
+
+
 @pytest.mark.skipif(shutil.which("dcm2niix") is None, reason="dcm2niix is not installed")
 def test_a_real_study_is_the_same_as_dicom_and_as_nifti(tmp_path: Path, data_dir: Path) -> None:
     folder = data_dir / "dicom" / "ge_multiphase"

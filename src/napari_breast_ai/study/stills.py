@@ -93,7 +93,7 @@ def read_dicom_picture(group: Group) -> DceVolume:
     if data.dtype.itemsize > 4:
         data = data.astype(np.float32)
     if source.pixels.inverted:
-        data = data.max() + data.min() - data
+        data = (data.max() - data) + data.min()  # in this order nothing is beyond the type
         said.append("The picture is stored dark for light (MONOCHROME1); its values are reversed.")
     spacing = frame.pixel_spacing
     if spacing is None:
