@@ -34,6 +34,7 @@ _TAGS = frozenset((*_SOURCE_TAGS, *_FRAME_TAGS, *FUNCTIONAL_TAGS))
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 _FARTHEST_MM = 1e6
+_LARGEST_FACTOR = 1e15
 _MOST_FRAMES = 32_768
 _LARGE, _MOST_RATIO = 64 * 2**20, 1000
 """Bytes of pixels from which a file is asked whether it can hold them, and how far image data ever shrink."""
@@ -233,8 +234,8 @@ def _frame(source: Source, dataset: Header, view: FrameView) -> Frame:
         acquisition_s=acquisition_s,
         acquisition_source=acquisition_source,
         content_s=_date_and_time(dataset, (0x00080023,), 0x00080033),
-        slope=slope or 1.0,
-        intercept=view.number(0x00281052, 0x00289145) or 0.0,
+        slope=_factor(slope) or 1.0,
+        intercept=_factor(view.number(0x00281052, 0x00289145)) or 0.0,
         b_value=_b_value(source, dataset, view),
         variant=view.variant,
         fat_suppression=view.text(0x00189025, 0x00189115).upper(),
@@ -246,6 +247,11 @@ def _frame(source: Source, dataset: Header, view: FrameView) -> Frame:
 
 def _exactly(values: tuple[float, ...], count: int) -> Any:
     return values if len(values) == count and max(map(abs, values)) <= _FARTHEST_MM else None
+
+
+def _factor(value: float | None) -> float | None:
+    """None beyond all measure: stored values times it would be infinite."""
+    return value if value is None or abs(value) <= _LARGEST_FACTOR else None
 
 
 def _first(*values: float | None) -> float | None:
