@@ -30,6 +30,7 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open = threading.Event()
+        self.begun = threading.Event()
         self.left = threading.Event()
         read, load = Loader._read, Loader.load
         gate = self
@@ -40,6 +41,8 @@ class Gate:
             read(loader, part)
 
         def noted(loader: Loader, *args: Any, **kwargs: Any) -> None:
+            if "only" not in kwargs:
+                gate.begun.set()
             try:
                 load(loader, *args, **kwargs)
             finally:
@@ -169,6 +172,7 @@ def test_closing_the_window_joins_the_reading(
 ) -> None:
     start(session, folder, qtbot)
     assert session.workers.running(tasks.PIXELS)
+    qtbot.waitUntil(gate.begun.is_set, timeout=30_000)
     assert not gate.left.is_set()
     threading.Timer(0.3, gate.open.set).start()
     session.shut_down()
@@ -181,6 +185,8 @@ def test_another_study_takes_its_place(
     session: Session, folder: Path, gate: Gate, told: list[str], qtbot: Any, volume: Any
 ) -> None:
     start(session, folder, qtbot)
+    # A job that is cancelled before its thread has begun never reads at all.
+    qtbot.waitUntil(gate.begun.is_set, timeout=30_000)
     session.show_study(volume)
     assert session.loader is None and session.complete
     gate.open.set()
