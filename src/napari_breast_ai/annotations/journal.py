@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,11 @@ from typing import Any, ClassVar
 from psygnal import Signal
 
 from ..core import Box, FrameRef
+from .anchors import Anchor, Placing
 from .errors import AnnotationError
-from .records import SCHEMA, VERSION, State, box_to_json, image_to_json, line
+from .records import SCHEMA, VERSION, box_to_json, line
+from .state import CASE, State, geometry_from_json
+from .store import LineStore
 
 
 class Journal:
@@ -27,17 +29,32 @@ class Journal:
     every action that was acknowledged is there. Nothing in the file is ever changed. The file and its folder
     are made with the first action. `records` describes the lines.
 
+    Where the file cannot be written the action counts all the same: it is kept in memory and in a rescue file, and
+    brought into the journal by `save` or with the next action. `trouble` says so.
+
     Attributes:
         path: the file.
         reader: whose boxes these are; new boxes carry the name as their author.
+        reading: 1, or higher where a reader reads the same case again.
         warnings: what was wrong with the file, in sentences; the good part is used.
         read_only: why nothing can be written (a newer program's file), or "".
-        changed: emitted after every change of the boxes, without arguments.
+        changed: emitted after every change of what the journal says, without arguments.
+        trouble_changed: emitted when saving begins to fail or works again, without arguments.
     """
 
     changed: ClassVar[Signal] = Signal()
+    trouble_changed: ClassVar[Signal] = Signal()
 
-    def __init__(self, path: str | os.PathLike[str], reader: str, *, study_uid: str = "") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        reader: str,
+        *,
+        study_uid: str = "",
+        reading: int = 1,
+        placing: Placing | None = None,
+        rescue: Path | None = None,
+    ) -> None:
         """Open a journal, or prepare a new one.
 
         Args:
@@ -45,25 +62,85 @@ class Journal:
             reader: the person's name.
             study_uid: StudyInstanceUID, written into a new journal's header; it tells whose
                 boxes a moved file holds.
+            reading: which reading of the case by this reader it is.
+            placing: the volume on the screen, whose slices boxes are told in; None leaves them as written.
+            rescue: where actions are kept while the file cannot be written; None keeps them in memory only.
 
         Raises:
             AnnotationError: the file exists and cannot be read, or is not a journal.
         """
         self.path = Path(path)
         self.reader = reader
+        self.reading = reading
         self.study_uid = study_uid
         self.warnings: tuple[str, ...] = ()
         self.read_only = ""
-        self._state = State()
-        self._size = 0
+        self._placing = placing
+        self._store = LineStore(self.path, rescue)
+        self._state = State(placing)
+        self._known: dict[str, bytes] = {}
+        self._version = 0
         self._torn = False
         self._unended = False
-        self._load()
+        self._opened = ""
+        self._load(self._store.read_rescue())
+
+    # ------------------------------------------------------------- what it says
 
     @property
     def boxes(self) -> tuple[Box, ...]:
-        """All boxes, in the order of adding."""
-        return self._state.boxes
+        """All boxes on the volume's images, in the order of adding."""
+        return self._state.shown("box")
+
+    @property
+    def offers(self) -> tuple[Box, ...]:
+        """Suggestions that wait for an answer. They are not boxes and count nowhere."""
+        return self._state.shown("offer")
+
+    @property
+    def rejected(self) -> tuple[Box, ...]:
+        """Suggestions that were rejected."""
+        return self._state.shown("rejected")
+
+    @property
+    def hidden(self) -> int:
+        """How many boxes of the case lie on images that are not part of the volume."""
+        return self._state.hidden
+
+    @property
+    def empty_slices(self) -> tuple[int, ...]:
+        """Slices that were said to be without a lesion."""
+        return self._state.empty_slices
+
+    @property
+    def empty_case(self) -> bool:
+        """Whether the whole case was said to be without a lesion."""
+        return CASE in self._state.tables["none"]
+
+    @property
+    def status(self) -> str:
+        """ "open", "done" or "skipped"."""
+        return self._state.status
+
+    @property
+    def reason(self) -> str:
+        """Why the case was skipped, or ""."""
+        return self._state.reason
+
+    @property
+    def note(self) -> str:
+        """What the person wrote about the case."""
+        return self._state.note
+
+    @property
+    def volume(self) -> Mapping[str, Any] | None:
+        """`shape`, `spacing`, `affine`, `frame_of_reference` of the stack that was drawn on last, if known."""
+        return self._state.volume
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything was ever written."""
+        return bool(self._known) or self._store.size > 0
 
     @property
     def can_undo(self) -> bool:
@@ -75,58 +152,135 @@ class Journal:
         """Whether there is something to redo."""
         return bool(self._state.future)
 
+    @property
+    def unsaved(self) -> int:
+        """How many lines are not in the file yet."""
+        return len(self._store.waiting)
+
+    @property
+    def trouble(self) -> str:
+        """Why actions are not saved, and where they are meanwhile, in a sentence; "" while all is well."""
+        store = self._store
+        if not store.waiting:
+            return ""
+        if store.rescued:
+            where = f"What was done is kept in {store.rescue}"
+        else:
+            where = "What was done is kept in memory only, do not close the program"
+        return (
+            f"Not saved: {self.path.parent} cannot be written ({store.trouble}). {where}; it is saved as soon as "
+            "that is possible. Free space, or bring the folder or drive back."
+        )
+
     def box(self, box_id: str) -> Box:
         """The box of that id. Raises AnnotationError where there is none."""
         try:
-            return self._state.entries[box_id][0]
+            return self._state.tables["box"][box_id].box
         except KeyError:
             raise AnnotationError(f"There is no box “{box_id}” in this case any more.") from None
 
+    def anchor(self, box_id: str) -> Anchor:
+        """What the box is tied to; nothing for a box that is not there."""
+        entry = self._state.tables["box"].get(box_id)
+        return entry.anchor if entry else Anchor()
+
     def image(self, box_id: str) -> FrameRef | None:
         """The stored image that the box was drawn on, where it is known."""
-        entry = self._state.entries.get(box_id)
-        return entry[1] if entry else None
+        return self.anchor(box_id).image
 
-    def add(self, box: Box, image: FrameRef | None = None) -> Box:
+    # ----------------------------------------------------------------- actions
+
+    def add(self, box: Box, phase: int = 0) -> Box:
         """Add a box and return it with its id and author.
 
         Args:
             box: a missing id or author is filled in.
-            image: the stored image under the box, so that the box survives another sorting of the files.
+            phase: the phase on the screen, whose stored image the box is tied to.
 
         Raises:
-            AnnotationError: the box is not valid, or could not be saved; then nothing has changed.
+            AnnotationError: the box is not valid; then nothing has changed.
         """
-        if found := box.problems():
-            raise AnnotationError(" ".join(found))
-        box = replace(box, id=box.id or uuid.uuid4().hex[:12], author=box.author or self.reader)
-        record: dict[str, Any] = {"do": "add", "box": box_to_json(box)}
-        if image is not None:
-            record["image"] = image_to_json(image)
-        self._act(record)
-        return self.box(box.id)
+        return self.add_many([box], phase)[0]
 
-    def move(self, box_id: str, box: Box, image: FrameRef | None = None) -> Box:
-        """Give the box of that id the slice and edges of `box`; class and author stay. Errors as `add`."""
+    def add_many(self, boxes: Iterable[Box], phase: int = 0) -> tuple[Box, ...]:
+        """Add boxes that belong together and are undone as one. Returns and raises as `add`."""
+        made, actions = [], []
+        for box in boxes:
+            if found := box.problems():
+                raise AnnotationError(" ".join(found))
+            box = replace(box, id=box.id or new_id(), author=box.author or self.reader)
+            made.append(box.id)
+            actions.append({"do": "add", "box": box_to_json(box), **self._tie(box, phase)})
+        self._act_all(actions)
+        return tuple(self.box(box_id) for box_id in made)
+
+    def move(self, box_id: str, box: Box, phase: int = 0) -> Box:
+        """Give the box of that id the slice and edges of `box`; all else stays. Errors as `add`."""
         edges = {
             key: value for key, value in box_to_json(box).items() if key in ("z", "y0", "x0", "y1", "x1")
         }
-        record: dict[str, Any] = {"do": "move", "id": box_id, **edges}
-        if image is not None:
-            record["image"] = image_to_json(image)
-        self._act(record)
+        self._act({"do": "move", "id": box_id, **edges, **self._tie(box, phase)})
         return self.box(box_id)
 
-    def relabel(self, box_id: str, label: str) -> Box:
-        """Change the class of a box. Errors as `add`."""
+    def relabel(self, box_ids: str | Sequence[str], label: str) -> None:
+        """Change the class of boxes. Errors as `add`."""
         if not label:
             raise AnnotationError("The box needs a class.")
-        self._act({"do": "relabel", "id": box_id, "label": label})
-        return self.box(box_id)
+        self._act_all([{"do": "relabel", "id": one, "label": label} for one in _several(box_ids)])
 
-    def delete(self, box_id: str) -> None:
-        """Delete a box; `undo` brings it back. Errors as `add`."""
-        self._act({"do": "delete", "id": box_id})
+    def group(self, box_ids: Sequence[str], lesion: str) -> None:
+        """Make boxes slices of one lesion; "" makes each a lesion of its own. Errors as `add`."""
+        self._act_all([{"do": "group", "id": one, "lesion": lesion} for one in _several(box_ids)])
+
+    def delete(self, box_ids: str | Sequence[str]) -> None:
+        """Delete boxes; `undo` brings them back. Errors as `add`."""
+        self._act_all([{"do": "delete", "id": one} for one in _several(box_ids)])
+
+    def say_empty(self, z: int | None, said: bool = True, phase: int = 0) -> None:
+        """Say that a slice, or with None the whole case, has no lesion, or take that back.
+
+        Raises:
+            AnnotationError: there are boxes of lesions on it.
+        """
+        if z is None:
+            self._act({"do": "none", "case": True, "said": said})
+            return
+        rows, columns = self._placing.geometry.shape[1:] if self._placing is not None else (1, 1)
+        box = Box(z, -0.5, -0.5, rows - 0.5, columns - 0.5, "no lesion")
+        self._act({"do": "none", "said": said, "box": box_to_json(box), **self._tie(box, phase)})
+
+    def offer(self, boxes: Iterable[Box], by: str, phase: int = 0) -> None:
+        """Suggest boxes, in place of what `by` suggested before and nobody has answered yet. Errors as `add`.
+
+        Args:
+            boxes: ids are made new.
+            by: "model:NAME" or "enhancement".
+            phase: as in `add`.
+        """
+        named = [replace(box, id=new_id(), author=by) for box in boxes]
+        items = [{"box": box_to_json(box), **self._tie(box, phase)} for box in named]
+        self._act({"do": "offer", "by": by, "items": items})
+
+    def accept(self, box_ids: str | Sequence[str], label: str = "") -> None:
+        """Make suggestions boxes of this reader, of the class `label` where it is given. Errors as `add`."""
+        more = {"label": label} if label else {}
+        self._act_all(
+            [{"do": "accept", "id": one, "author": self.reader, **more} for one in _several(box_ids)]
+        )
+
+    def reject(self, box_ids: str | Sequence[str]) -> None:
+        """Turn suggestions down. Errors as `add`."""
+        self._act_all([{"do": "reject", "id": one} for one in _several(box_ids)])
+
+    def mark(self, status: str, reason: str = "") -> None:
+        """Say that the case is "done", "skipped" (with a reason) or "open" again. Errors as `add`."""
+        if (status, reason) != (self.status, self.reason):
+            self._act({"do": "status", "status": status, "reason": reason})
+
+    def write_note(self, text: str) -> None:
+        """Keep a note about the case in place of the one before. Errors as `add`."""
+        if text != self.note:
+            self._act({"do": "note", "text": text})
 
     def undo(self) -> bool:
         """Take the last change back. Returns False where there is none. Errors as `add`."""
@@ -142,23 +296,44 @@ class Journal:
         self._act({"do": "redo"})
         return True
 
+    def enter(self) -> None:
+        """The case is on the screen now. Written with the first action: looking alone leaves no file."""
+        self._opened = _now()
+
+    def leave(self) -> None:
+        """The case has left the screen. Written where something was done since `enter`."""
+        entered, self._opened = self._opened, ""
+        if not entered and self.touched and not self.read_only:
+            with contextlib.suppress(AnnotationError):
+                self._act({"do": "close"})
+
+    def save(self) -> bool:
+        """Try again to bring into the file what could not be saved. True where all is saved."""
+        if not self._store.waiting:
+            return True
+        if self._store.changed_outside():
+            self._load()
+        saved = self._store.flush()
+        if saved:
+            self.trouble_changed.emit()
+        return saved
+
     # ---------------------------------------------------------------- reading
 
-    def _load(self) -> None:
-        """Read the whole file anew."""
+    def _load(self, rescued: Iterable[bytes] = ()) -> None:
+        """Read the whole file anew. Lines that are known, or rescued, and are not in it wait to be written."""
         try:
-            raw = self.path.read_bytes()
-        except FileNotFoundError:
-            raw = b""
+            raw = self._store.read()
         except OSError as error:
             raise AnnotationError(
                 f"The boxes in {self.path} cannot be read ({error.strerror or error}). "
                 "Check the file's permissions."
             ) from error
-        self._state, self.read_only, warnings = State(), "", []
-        self._size = len(raw)
+        before, self._known = self._known, {}
+        self._state, self.read_only, self._version = State(self._placing), "", 0
         self._torn = False
         self._unended = bool(raw) and not raw.endswith(b"\n")
+        warnings: list[str] = []
         lines = raw.split(b"\n")
         if lines and not lines[-1]:
             lines.pop()
@@ -167,7 +342,7 @@ class Journal:
             raise AnnotationError(
                 f"{self.path} is not a journal of boxes. Move it away, or choose another folder."
             )
-        for number, record in enumerate(records, start=1):
+        for number, (text, record) in enumerate(zip(lines, records, strict=True), start=1):
             last = number == len(records)
             if record is None:
                 if last and self._unended:
@@ -177,18 +352,48 @@ class Journal:
                     )
                 elif last or (records[number] or {}).get("do") != "torn":
                     warnings.append(f"Line {number} of {self.path.name} cannot be read and is left out.")
-                continue
-            if "schema" in record:
-                self._check_version(record)
-                continue
-            if record.get("do") == "torn":
-                continue
-            step = self._state.plan(record)
-            if isinstance(step, str):
-                warnings.append(f"Line {number} of {self.path.name} is left out: {step}.")
-            else:
-                self._state.commit(step)
+            elif problem := self._replay(record, text + b"\n"):
+                warnings.append(f"Line {number} of {self.path.name} is left out: {problem}.")
+        missing = [text for key, text in before.items() if key not in self._known]
+        if missing and not self._store.waiting:
+            warnings.append(
+                f"{self.path.name} had lost {len(missing)} lines that were saved before. They are written again."
+            )
+        late = [text for text in rescued if self._key(text) not in self._known]
+        if late:
+            warnings.append(
+                f"{len(late)} actions on this case could not be saved when they were done. They were kept in a "
+                "rescue file and are part of the case again."
+            )
+        self._store.waiting = [*missing, *late]
+        for text in self._store.waiting:
+            record = _parse(text)
+            if record is not None:
+                self._replay(record, text)
+        if self._torn and self._store.waiting:
+            self._store.waiting.insert(0, b"\n" + line({"do": "torn", "key": new_id(), "at": _now()}))
+        elif self._unended and self._store.waiting:
+            self._store.waiting.insert(0, b"\n")
+        if self._store.waiting:
+            self._torn = self._unended = False
+            self._store.flush()
         self.warnings = tuple(warnings)
+
+    def _replay(self, record: Mapping[str, Any], text: bytes) -> str:
+        """Apply a line that is on the disk. Returns what is wrong with it, or ""."""
+        key = str(record.get("key") or "")
+        if key:
+            if key in self._known:
+                return ""
+            self._known[key] = text
+        if "schema" in record:
+            self._check_version(record)
+            return ""
+        step = self._state.plan(record)
+        if isinstance(step, str):
+            return step
+        self._state.commit(step)
+        return ""
 
     def _check_version(self, header: Mapping[str, Any]) -> None:
         version = header.get("version")
@@ -198,79 +403,106 @@ class Journal:
                 f"version {version}; this one knows {VERSION}). They are shown but cannot be changed: "
                 "update the plugin."
             )
+        else:
+            self._version = max(self._version, version)
         self.study_uid = self.study_uid or str(header.get("study_uid") or "")
 
+    @staticmethod
+    def _key(text: bytes) -> str:
+        return str((_parse(text) or {}).get("key") or "")
+
     # ---------------------------------------------------------------- writing
+
+    def _tie(self, box: Box, phase: int) -> dict[str, Any]:
+        return self._placing.anchor(box, phase).to_json() if self._placing is not None else {}
+
+    def _act_all(self, actions: list[dict[str, Any]]) -> None:
+        if actions:
+            self._act(actions[0] if len(actions) == 1 else {"do": "many", "actions": actions})
 
     def _act(self, record: dict[str, Any]) -> None:
         """Check an action, put it on the disk, apply it and tell everybody."""
         if self.read_only:
             raise AnnotationError(self.read_only)
-        before = self.boxes
-        if self._size_on_disk() != self._size:
+        before = self._state.tables
+        if self._store.changed_outside():
             # The same reader in a second window: its actions come first.
             self._load()
         step = self.read_only or self._state.plan(record)
         if isinstance(step, str):
-            if self.boxes != before:
+            if self._state.tables != before:
                 self.changed.emit()
             raise AnnotationError(self.read_only or f"This could not be done: {step}.")
-        self._write({**record, "at": _now()})
+        records = [*self._prelude(), record]
+        lines = []
+        for one in records:
+            key = new_id()
+            text = line({**one, "key": key, "at": one.get("at") or _now()})
+            lines.append(text)
+            self._known[key] = text
+        if self._torn:
+            lines.insert(0, line({"do": "torn", "key": new_id(), "at": _now()}))
+        if self._unended:
+            lines.insert(0, b"\n")
+        troubled = bool(self._store.waiting)
+        saved = self._store.append(lines)
+        self._torn = self._unended = False
+        for one in records[:-1]:
+            if "schema" in one:
+                self._version = VERSION
+            elif not isinstance(planned := self._state.plan(one), str):
+                self._state.commit(planned)
         self._state.commit(step)
         self.changed.emit()
+        if troubled != (not saved):
+            self.trouble_changed.emit()
 
-    def _size_on_disk(self) -> int:
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise self._cannot_save(error) from error
+    def _prelude(self) -> list[dict[str, Any]]:
+        """Lines that must stand before the next action: a header, the stack of slices, when the case was opened."""
+        lines: list[dict[str, Any]] = []
+        if self._version < VERSION:
+            lines.append(
+                {
+                    "schema": SCHEMA,
+                    "version": VERSION,
+                    "study_uid": self.study_uid,
+                    "reader": self.reader,
+                    "reading": self.reading,
+                }
+            )
+        if self._placing is not None and not self._same_stack(self._placing):
+            geometry = self._placing.geometry
+            lines.append(
+                {
+                    "do": "volume",
+                    "shape": list(geometry.shape),
+                    "spacing": list(geometry.spacing),
+                    "affine": geometry.affine.tolist(),
+                    "frame_of_reference": self._placing.frame_of_reference,
+                }
+            )
+        if self._opened:
+            lines.append({"do": "open", "at": self._opened})
+            self._opened = ""
+        return lines
 
-    def _write(self, record: Mapping[str, Any]) -> None:
-        """Append one line in one write, and wait for the disk."""
-        parts = []
-        if self._size == 0:
-            header = {
-                "schema": SCHEMA,
-                "version": VERSION,
-                "study_uid": self.study_uid,
-                "reader": self.reader,
-            }
-            parts.append(line({**header, "at": _now()}))
-        if self._unended:
-            parts.append(b"\n")
-        if self._torn:
-            parts.append(line({"do": "torn", "at": _now()}))
-        parts.append(line(record))
-        data = b"".join(parts)
-        try:
-            new = not self.path.exists()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as file:
-                written = file.write(data)
-                if written != len(data):
-                    raise OSError(f"only {written} of {len(data)} bytes were written")
-                os.fsync(file.fileno())
-            if new:
-                _sync_folder(self.path.parent)
-        except OSError as error:
-            self._take_back(len(data))
-            raise self._cannot_save(error) from error
-        self._size += len(data)
-        self._torn = self._unended = False
-
-    def _take_back(self, length: int) -> None:
-        """Cut off what a failed write of `length` bytes left, so that a refused action does not come back."""
-        with contextlib.suppress(OSError):
-            if self._size < self.path.stat().st_size <= self._size + length:
-                os.truncate(self.path, self._size)
-
-    def _cannot_save(self, error: OSError) -> AnnotationError:
-        return AnnotationError(
-            f"The box was not saved: {self.path.parent} cannot be written ({error.strerror or error}). "
-            "Free space or check the folder, then try again."
+    def _same_stack(self, placing: Placing) -> bool:
+        """Whether the last `volume` line is of the stack on the screen."""
+        known = self._state.volume
+        return (
+            known is not None
+            and known.get("frame_of_reference") == placing.frame_of_reference
+            and geometry_from_json(known).same_as(placing.geometry)
         )
+
+
+def new_id() -> str:
+    """An id that no other box or line has."""
+    return uuid.uuid4().hex[:12]
+
+
+def _several(box_ids: str | Sequence[str]) -> Sequence[str]:
+    return [box_ids] if isinstance(box_ids, str) else box_ids
 
 
 def _parse(text: bytes) -> dict[str, Any] | None:
@@ -295,17 +527,3 @@ def _has_header(records: list[dict[str, Any] | None]) -> bool:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name last too, where the system knows how: Windows and some network shares do not."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
+import json
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..core import Identity
 from ..places import data_folder, place, study_name
 
-__all__ = ["data_folder", "default_reader", "journal_path"]
+__all__ = ["data_folder", "default_reader", "journal_path", "remember", "rescue_path", "slug"]
 
 
 def default_reader() -> str:
@@ -21,11 +25,12 @@ def default_reader() -> str:
         return "reader"
 
 
-def journal_path(case_folder: Path | None, identity: Identity, reader: str) -> Path:
+def journal_path(case_folder: Path | None, identity: Identity, reader: str, reading: int = 1) -> Path:
     """The journal of one case and one reader. Nothing is created.
 
     It lies in `case_folder/napari-breast-ai/` where that can be written, else in the user's data folder. A
-    journal that exists already wins over a new place, so that a folder that has become writable hides no box.
+    journal that exists already wins over a new place, so that a folder that has become writable hides no box; so
+    does one that this program wrote where the same images lay before (`remember`).
     File names are made of hashes and letters only: no text of a dataset becomes part of a path.
 
     Args:
@@ -33,11 +38,55 @@ def journal_path(case_folder: Path | None, identity: Identity, reader: str) -> P
             memory).
         identity: which study; a folder may hold several.
         reader: the person's name.
+        reading: 1, or higher where the reader reads the same case again.
     """
-    return place(case_folder, f"boxes-{study_name(identity.study_uid)}-{_slug(reader)}.jsonl")
+    again = f"-{reading}" if reading > 1 else ""
+    name = f"boxes-{study_name(identity.study_uid)}-{slug(reader)}{again}.jsonl"
+    path = place(case_folder, name)
+    if path.exists():
+        return path
+    return next((known for known in _remembered(name) if known.exists()), path)
 
 
-def _slug(reader: str) -> str:
+def rescue_path(journal: Path) -> Path:
+    """Where the actions of a journal are kept while it cannot be written."""
+    place = hashlib.sha256(os.fsencode(journal.absolute())).hexdigest()[:8]
+    return data_folder() / "rescue" / f"{place}-{journal.name}"
+
+
+def remember(journal: Path) -> None:
+    """Keep in mind where a journal lies, so that its case is found again when its images have moved.
+
+    A list in the user's data folder; where that cannot be written, nothing is remembered.
+    """
+    path = journal.absolute()
+    if path in _remembered(journal.name):
+        return
+    entry = json.dumps({"name": journal.name, "path": str(path)}, ensure_ascii=False) + "\n"
+    with contextlib.suppress(OSError):
+        _list().parent.mkdir(parents=True, exist_ok=True)
+        with _list().open("a", encoding="utf-8") as file:
+            file.write(entry)
+
+
+def _list() -> Path:
+    return data_folder() / "journals.jsonl"
+
+
+def _remembered(name: str) -> Iterator[Path]:
+    """The places where a journal of that name was written, the last one first."""
+    try:
+        lines = _list().read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for text in reversed(lines):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            entry = json.loads(text)
+            if entry["name"] == name:
+                yield Path(entry["path"])
+
+
+def slug(reader: str) -> str:
     """A file-name-safe form of a reader's name, different for different names."""
     plain = re.sub(r"[^a-z0-9]+", "-", reader.lower()).strip("-")[:32]
     if plain == reader:

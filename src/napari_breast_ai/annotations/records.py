@@ -1,15 +1,31 @@
-"""The lines of a journal: what they look like and what state they lead to.
+"""The lines of a journal: what they look like.
 
 A journal is UTF-8 text, one JSON object a line. The first line is the header, `{"schema":
-"napari-breast-ai/journal", "version": 1, "study_uid": ..., "reader": ..., "at": ...}`. Every other line is an
-action with its time `at` (UTC) and its kind `do`:
+"napari-breast-ai/journal", "version": 2, "study_uid": ..., "reader": ..., "reading": ..., "at": ...}`. Every other
+line has a time `at` (UTC), a `key` of its own, and its kind `do`. What a person did to boxes, each undone as one:
 
-- `add`: `box` (all fields of `core.Box`) and, where known, `image` (`sop_instance_uid`, `frame`);
-- `move`: `id` and `z, y0, x0, y1, x1`, and `image` where known;
-- `relabel`: `id` and `label`;
-- `delete`: `id`;
-- `undo`, `redo`: of the last action that changed boxes;
+- `add`: `box` (all fields of `core.Box`) and, where known, `image` (`sop_instance_uid`, `frame`) and `patient`
+  (`frame_of_reference`, `corners`: top left, top right, bottom left in millimetres);
+- `move`: `id` and `z, y0, x0, y1, x1`, `image` and `patient` where known;
+- `relabel`: `id` and `label`; `group`: `id` and `lesion`; `delete`: `id`;
+- `none`: “there is no lesion”, or with `said` false no longer so: of a slice (`box` around the whole slice, `image`,
+  `patient`) or of the whole case (`case` true);
+- `accept`: `id` of a suggestion, `author`, and `label` where the person gave it another class; `reject`: `id`;
+- `many`: `actions`, a list of the above that belong together;
+- `undo`, `redo`: of the last of these.
+
+And what is not undone:
+
+- `offer`: `by` and `items`, a list of objects with `box`, `image`, `patient`: suggestions, in place of those that `by`
+  made before and that still wait;
+- `status`: `status` ("open", "done", "skipped") and `reason`;
+- `volume`: `shape`, `spacing`, `affine`, `frame_of_reference`: the stack whose slices the next lines count;
+- `open`, `close`: when the case came on the screen and left it;
+- `note`: `text` about the case;
 - `torn`: the line before this one was cut off by a crash and has been reported.
+
+Version 1 had no `key`, `patient`, `group`, `none`, `accept`, `reject`, `many`, `offer`, `status`, `volume`, `open`,
+`close`, `note`; its files are read as they are, and go on with a header of version 2.
 """
 
 from __future__ import annotations
@@ -17,117 +33,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from typing import Any
 
-from ..core import Box, FrameRef
+from ..core import Box
 
 SCHEMA = "napari-breast-ai/journal"
-VERSION = 1
+VERSION = 2
 EDGES = ("y0", "x0", "y1", "x1")
+STATUSES = ("open", "done", "skipped")
 
-Entry = tuple[Box, FrameRef | None]
-"""A box, and the stored image it was drawn on where that is known."""
+UNDONE = ("add", "move", "relabel", "group", "delete", "none", "accept", "reject", "many")
+"""Actions that `undo` takes back."""
 
-
-@dataclass(frozen=True)
-class Step:
-    """One change of one box: what it was and what it becomes; None where it does not exist."""
-
-    kind: str
-    box_id: str
-    before: Entry | None
-    after: Entry | None
-
-
-@dataclass
-class State:
-    """Boxes after some actions, with the way back and forth.
-
-    Attributes:
-        entries: id to box and image.
-        ranks: id to its place in the order of adding; kept for good, so that undoing restores the order.
-        past, future: done and undone steps.
-    """
-
-    entries: dict[str, Entry] = field(default_factory=dict)
-    ranks: dict[str, int] = field(default_factory=dict)
-    past: list[Step] = field(default_factory=list)
-    future: list[Step] = field(default_factory=list)
-
-    @property
-    def boxes(self) -> tuple[Box, ...]:
-        """All boxes, in the order of adding."""
-        return tuple(self.entries[box_id][0] for box_id in sorted(self.entries, key=self.ranks.__getitem__))
-
-    def plan(self, record: Mapping[str, Any]) -> Step | str:
-        """What an action would do, or what is wrong with it in words. Changes nothing."""
-        kind = record.get("do")
-        if kind == "undo":
-            if not self.past:
-                return "there is nothing to undo"
-            last = self.past[-1]
-            return Step("undo", last.box_id, last.after, last.before)
-        if kind == "redo":
-            if not self.future:
-                return "there is nothing to redo"
-            last = self.future[-1]
-            return Step("redo", last.box_id, last.before, last.after)
-        try:
-            if kind == "add":
-                return self._plan_add(record)
-            if kind in ("move", "relabel", "delete"):
-                return self._plan_change(kind, record)
-        except (KeyError, TypeError, ValueError, OverflowError) as problem:
-            return f"it is incomplete ({problem})"
-        return f"“{kind}” is not an action"
-
-    def commit(self, step: Step) -> None:
-        """Do what `plan` returned."""
-        if step.after is None:
-            self.entries.pop(step.box_id, None)
-        else:
-            self.entries[step.box_id] = step.after
-            self.ranks.setdefault(step.box_id, len(self.ranks))
-        if step.kind == "undo":
-            self.future.append(self.past.pop())
-        elif step.kind == "redo":
-            self.past.append(self.future.pop())
-        else:
-            self.past.append(step)
-            self.future.clear()
-
-    def _plan_add(self, record: Mapping[str, Any]) -> Step | str:
-        box = box_from_json(record["box"])
-        if not box.id or box.id in self.ranks:
-            return "its box has no id of its own"
-        if found := box.problems():
-            return " ".join(found)
-        return Step("add", box.id, None, (box, _image(record)))
-
-    def _plan_change(self, kind: str, record: Mapping[str, Any]) -> Step | str:
-        before = self.entries.get(str(record["id"]))
-        if before is None:
-            return "it is about a box that is not there"
-        box, image = before
-        if kind == "delete":
-            return Step(kind, box.id, before, None)
-        if kind == "relabel":
-            if not record["label"]:
-                return "the box has no class"
-            return Step(kind, box.id, before, (replace(box, label=str(record["label"])), image))
-        moved = box_from_json({**asdict(box), **{key: record[key] for key in ("z", *EDGES)}})
-        if found := moved.problems():
-            return " ".join(found)
-        return Step(kind, box.id, before, (moved, _image(record) or (image if moved.z == box.z else None)))
-
-
-def _image(record: Mapping[str, Any]) -> FrameRef | None:
-    image = record.get("image")
-    if not isinstance(image, Mapping) or not image.get("sop_instance_uid"):
-        return None
-    frame = image.get("frame")
-    return FrameRef(str(image["sop_instance_uid"]), None if frame is None else int(frame))
+BESIDE = ("offer", "status", "volume", "open", "close", "note", "torn")
+"""Lines that `undo` passes over."""
 
 
 def box_from_json(record: Mapping[str, Any]) -> Box:
@@ -150,18 +70,19 @@ def box_from_json(record: Mapping[str, Any]) -> Box:
         label=str(record["label"]),
         id=str(record.get("id") or ""),
         author=str(record.get("author") or ""),
+        lesion=str(record.get("lesion") or ""),
+        origin=str(record.get("origin") or ""),
+        edited=record.get("edited") is True,
     )
 
 
 def box_to_json(box: Box) -> dict[str, Any]:
-    """The JSON form of a box: its fields by name, edges rounded to 1/1000 pixel."""
+    """The JSON form of a box: its fields by name, edges rounded to 1/1000 pixel; empty extras are left out."""
     record = asdict(box)
+    for name in ("lesion", "origin", "edited"):
+        if not record[name]:
+            del record[name]
     return {**record, **{key: round(float(record[key]), 3) for key in EDGES}}
-
-
-def image_to_json(image: FrameRef) -> dict[str, Any]:
-    """The JSON form of a stored image's reference."""
-    return {"sop_instance_uid": image.sop_instance_uid, "frame": image.frame}
 
 
 def line(record: Mapping[str, Any]) -> bytes:

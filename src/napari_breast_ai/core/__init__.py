@@ -1,6 +1,6 @@
 """Plain types on numpy that all rooms share. Imports nothing else of the package."""
 
-from .boxes import BOX_LABELS, Box
+from .boxes import BOX_LABELS, NORMAL_TISSUE, Box
 from .errors import BreastAIError
 from .geometry import Geometry
 from .prediction import Activation, CaseScores, LabelGroup, ModelRef, Prediction
@@ -9,6 +9,7 @@ from .volume import DceVolume, FrameRef, Identity, PhaseTimes
 
 __all__ = [
     "BOX_LABELS",
+    "NORMAL_TISSUE",
     "Activation",
     "Box",
     "BreastAIError",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-BOX_LABELS = ("IGM", "NME", "other benign", "other malignant", "normal tissue")
+NORMAL_TISSUE = "normal tissue"
+"""The class of boxes that show what is not a lesion."""
+
+BOX_LABELS = ("IGM", "NME", "other benign", "other malignant", NORMAL_TISSUE)
 """The classes a box can have, as they are offered: benign granulomatous mastitis, malignant non-mass enhancement, ..."""
 
 
@@ -19,7 +22,11 @@ class Box:
         y0, x0, y1, x1: edges in pixels, top, left, bottom, right.
         label: one of `BOX_LABELS` or a class of the project's own.
         id: unique within the case.
-        author: who drew it: a reader's name, "truth" of a phantom, or "model:NAME".
+        author: who drew or accepted it: a reader's name, "truth" of a phantom, or "model:NAME".
+        lesion: boxes with the same name are slices of one lesion; "" is a lesion of its own.
+        origin: where it came from: "" drawn by hand, "copied", "interpolated", "enhancement", "model:NAME" or
+            "import:FILE".
+        edited: a person changed it since it came from there.
     """
 
     z: int
@@ -30,6 +37,9 @@ class Box:
     label: str
     id: str = ""
     author: str = ""
+    lesion: str = ""
+    origin: str = ""
+    edited: bool = False
 
     def problems(self, shape: tuple[int, int, int] | None = None) -> list[str]:
         """What is wrong with the box, in words; with `shape` (slices, rows, columns) also whether it lies inside."""
@@ -54,6 +64,20 @@ class Box:
             y1=min(max(self.y1, -0.5), rows - 0.5),
             x1=min(max(self.x1, -0.5), columns - 0.5),
         )
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return (self.y1 - self.y0) * (self.x1 - self.x0)
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union with another box, 0..1; 0 on different slices."""
+        height = min(self.y1, other.y1) - max(self.y0, other.y0)
+        width = min(self.x1, other.x1) - max(self.x0, other.x0)
+        if self.z != other.z or height <= 0 or width <= 0:
+            return 0.0
+        shared = height * width
+        return shared / (self.area + other.area - shared)
 
     def contains(self, y: float, x: float) -> bool:
         """Whether the point (row, column) lies in the box, edges included."""

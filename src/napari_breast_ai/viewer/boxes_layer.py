@@ -17,7 +17,7 @@ import pandas as pd  # type: ignore[import-untyped]
 from napari.layers import Shapes
 from psygnal import Signal
 
-from ..core import BOX_LABELS, Box, BreastAIError, FrameRef
+from ..core import BOX_LABELS, Box, BreastAIError
 from . import layers as look
 from .palette import label_color, rgba
 from .shortcuts import tooltip
@@ -209,13 +209,13 @@ class BoxesLayer:
                         seen.discard(box_id)
                         continue
                     if not box_id:
-                        made = journal.add(box, self._image(box.z))
+                        made = journal.add(box, self._session.phase_index)
                         layer.features.loc[row, "id"] = made.id
                         box_id = made.id
                     else:
                         before = known[box_id]
                         if _moved(before, box):
-                            journal.move(box_id, box, self._image(box.z))
+                            journal.move(box_id, box, self._session.phase_index)
                         if before.label != box.label:
                             journal.relabel(box_id, box.label)
                     seen.add(box_id)
@@ -247,14 +247,6 @@ class BoxesLayer:
             return None
         box = box.clipped(*volume.geometry.shape[1:])
         return box if min(box.y1 - box.y0, box.x1 - box.x0) >= SMALLEST else None
-
-    def _image(self, z: int) -> FrameRef | None:
-        """The stored image on the screen, by which the box is found again however files are sorted."""
-        session = self._session
-        frames = session.volume.frames if session.volume is not None else ()
-        if session.phase_index < len(frames) and z < len(frames[session.phase_index]):
-            return frames[session.phase_index][z]
-        return None
 
     # --------------------------------------------------- from journal to layer
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from napari.layers import Layer
 from psygnal import Signal
 
-from ..annotations import AnnotationError, Journal, default_reader, journal_path
+from ..annotations import AnnotationError, Journal, Placing, default_reader, journal_path, rescue_path
 from ..core import BOX_LABELS, Box, BreastAIError, DceVolume, Prediction
 from . import layers as look
 from . import notices
@@ -237,7 +237,13 @@ class Session:
             folder = path if path.is_dir() else path.parent
         try:
             place = journal_path(folder, volume.identity, self.reader)
-            self.journal = Journal(place, self.reader, study_uid=volume.identity.study_uid)
+            self.journal = Journal(
+                place,
+                self.reader,
+                study_uid=volume.identity.study_uid,
+                placing=Placing.of(volume),
+                rescue=rescue_path(place),
+            )
         except AnnotationError as error:
             self.fail(error)
             return
