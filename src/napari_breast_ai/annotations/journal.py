@@ -298,7 +298,7 @@ class Journal:
 
     def enter(self) -> None:
         """The case is on the screen now. Written with the first action: looking alone leaves no file."""
-        self._opened = _now()
+        self._opened = now()
 
     def leave(self) -> None:
         """The case has left the screen. Written where something was done since `enter`."""
@@ -371,7 +371,7 @@ class Journal:
             if record is not None:
                 self._replay(record, text)
         if self._torn and self._store.waiting:
-            self._store.waiting.insert(0, b"\n" + line({"do": "torn", "key": new_id(), "at": _now()}))
+            self._store.waiting.insert(0, b"\n" + line({"do": "torn", "key": new_id(), "at": now()}))
         elif self._unended and self._store.waiting:
             self._store.waiting.insert(0, b"\n")
         if self._store.waiting:
@@ -437,11 +437,11 @@ class Journal:
         lines = []
         for one in records:
             key = new_id()
-            text = line({**one, "key": key, "at": one.get("at") or _now()})
+            text = line({**one, "key": key, "at": one.get("at") or now()})
             lines.append(text)
             self._known[key] = text
         if self._torn:
-            lines.insert(0, line({"do": "torn", "key": new_id(), "at": _now()}))
+            lines.insert(0, line({"do": "torn", "key": new_id(), "at": now()}))
         if self._unended:
             lines.insert(0, b"\n")
         troubled = bool(self._store.waiting)
@@ -525,5 +525,6 @@ def _has_header(records: list[dict[str, Any] | None]) -> bool:
     )
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, UTC, ISO 8601 to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
