@@ -91,7 +91,7 @@ def test_an_empty_folder_is_said(tmp_path: Path) -> None:
         reader(str(tmp_path))
 
 
-def test_the_real_study(data_dir: Path, session: Session, tmp_path: Path) -> None:
+def test_the_real_study(data_dir: Path, session: Session, tmp_path: Path, qtbot: Any) -> None:
     source = str(data_dir / "breast_dce_invivo" / "dicom")
     reader = get_reader(source)
     assert reader is not None
@@ -101,5 +101,6 @@ def test_the_real_study(data_dir: Path, session: Session, tmp_path: Path) -> Non
     session.go_to(0, 24)
     assert "Phase 24 of 0–24, 394 s" in session.readout.text
     assert session.volume is not None
+    qtbot.waitUntil(lambda: session.complete, timeout=60_000)
     low, high = session.viewer.layers["Dynamic"].contrast_limits
     assert low < np.median(session.volume.data) < high < session.volume.data.max()

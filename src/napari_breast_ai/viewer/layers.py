@@ -8,7 +8,7 @@ napari's data coordinates do, so that a layer's translation is where its first p
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from cmap import Colormap as CatalogColormap
@@ -16,9 +16,14 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from ..core import Box, DceVolume, Prediction
+from .on_demand import OnDemand
+
+if TYPE_CHECKING:
+    from ..study import Loader
 
 KEY = "napari_breast_ai"
-"""Key of our entry in a layer's metadata: a dict with `role`, `volume` and `source`."""
+"""Key of our entry in a layer's metadata: a dict with `role`, `volume` and `source`, and of a study that is read on
+demand the `loader`."""
 
 AXES = ("phase", "z", "y", "x")
 UNITS = ("pixel", "mm", "mm", "mm")
@@ -48,8 +53,9 @@ class LazySubtraction:
     An array of shape (phases, slices, rows, columns), float32, that costs no memory of its own.
     """
 
-    def __init__(self, volume: DceVolume) -> None:
-        self._data = volume.data
+    def __init__(self, volume: DceVolume, data: Any = None) -> None:
+        """`data`: the volume's pixels by another way, such as `OnDemand`; None for `volume.data`."""
+        self._data: Any = volume.data if data is None else data
         self._pre = volume.pre_contrast
         self.shape: tuple[int, ...] = volume.data.shape
         self.ndim = 4
@@ -84,7 +90,8 @@ def volume_layers(
     volume: DceVolume,
     source: str | None = None,
     boxes: Iterable[Box] = (),
-    loaded: NDArray[np.bool_] | None = None,
+    loader: Loader | None = None,
+    on_demand: bool = False,
 ) -> list[LayerData]:
     """A study as layers: the dynamic series, its subtraction (hidden at first), and given boxes, if any.
 
@@ -92,10 +99,15 @@ def volume_layers(
         volume: the study.
         source: the folder or file it was read from, beside which its boxes are kept.
         boxes: boxes that are given (a phantom's truth); shown in a layer that cannot be edited.
-        loaded: bool, (phases, slices): the slices that have been read so far, from which the contrast is taken;
-            None where all have.
+        loader: where the volume is still to be filled: the contrast is taken from what has been read so far. None
+            where all is there.
+        on_demand: the layers read what is asked of them (`OnDemand`) and hold the loader, so that a session that
+            finds them can fill the rest; else somebody fills the volume and refreshes the layers.
     """
     shared = _shared(volume, 4)
+    loaded = None if loader is None else loader.loaded
+    data = OnDemand(loader) if on_demand and loader is not None and not loader.complete else volume.data
+    more = {} if data is volume.data else {"loader": loader}
     if loaded is None or loaded.all():
         low, high = contrast(volume.data)
         sub_low, sub_high = subtraction_contrast(volume)
@@ -104,14 +116,14 @@ def volume_layers(
         sub_low, sub_high = 0.0, _enhancement(volume, loaded)
     layers: list[LayerData] = [
         (
-            volume.data,
+            data,
             {
                 **shared,
                 "name": "Dynamic",
                 "colormap": "gray",
                 "interpolation2d": "linear",
                 "contrast_limits": (low, high),
-                "metadata": _entry(DYNAMIC, volume, source),
+                "metadata": _entry(DYNAMIC, volume, source, **more),
             },
             "image",
         )
@@ -119,7 +131,7 @@ def volume_layers(
     if volume.n_phases > 1:
         layers.append(
             (
-                LazySubtraction(volume),
+                LazySubtraction(volume, data),
                 {
                     **shared,
                     "name": "Subtraction",
@@ -300,8 +312,8 @@ def _shared(volume: DceVolume, ndim: int) -> dict[str, Any]:
     }
 
 
-def _entry(role: str, volume: DceVolume, source: str | None) -> dict[str, Any]:
-    return {KEY: {"role": role, "volume": volume, "source": source}}
+def _entry(role: str, volume: DceVolume, source: str | None, **more: Any) -> dict[str, Any]:
+    return {KEY: {"role": role, "volume": volume, "source": source, **more}}
 
 
 def _sample(data: NDArray[Any], target: int = 400_000) -> NDArray[np.float32]:

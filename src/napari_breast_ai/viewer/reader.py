@@ -21,11 +21,20 @@ def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | 
 
 
 def read(path: PathOrPaths) -> list[LayerData]:
-    """Read a study as layers. Errors are `BreastAIError`s, whose sentences napari shows."""
-    from ..study import read_study
+    """Read a study as layers: its first slice now, of DICOM the others when they are asked for (`OnDemand`).
 
-    first = path if isinstance(path, str) else path[0]
-    return volume_layers(read_study(path), str(first))
+    Errors are `BreastAIError`s, whose sentences napari shows.
+    """
+    from ..core import DceVolume
+    from ..study import open_study
+    from .tasks import load_first
+
+    first = str(path if isinstance(path, str) else path[0])
+    found = open_study(path)
+    if isinstance(found, DceVolume):
+        return volume_layers(found, first)
+    load_first(found)
+    return volume_layers(found.volume, first, loader=found, on_demand=True)
 
 
 def _may_be_ours(path: Path) -> bool:

@@ -20,7 +20,7 @@ from psygnal import Signal
 from ..annotations import AnnotationError, Journal, Placing, default_reader, journal_path, rescue_path
 from ..core import BOX_LABELS, Box, BreastAIError, DceVolume, Prediction
 from . import layers as look
-from . import notices
+from . import notices, tasks
 from .boxes_layer import BoxesLayer
 from .cases import Cases
 from .heat import HeatMaps
@@ -146,8 +146,7 @@ class Session:
             loader: where the volume is still to be filled; `tasks.open_path` goes on with it.
         """
         self.close_study()
-        loaded = None if loader is None else loader.loaded
-        for data, settings, kind in look.volume_layers(volume, source, boxes, loaded):
+        for data, settings, kind in look.volume_layers(volume, source, boxes, loader):
             self.viewer.add_layer(Layer.create(data, settings, kind))
         self.loader = loader
         self.viewer.layers.selection.active = self._dynamic
@@ -193,12 +192,14 @@ class Session:
         # napari numbered it apart from the one that has just gone.
         layer.name = re.sub(r" \[\d+\]$", "", layer.name)
         self.volume, self.source, self._dynamic = volume, found.get("source"), layer
+        self.loader = found.get("loader")
         self._open_journal()
         self._start_view(volume)
         self.study_changed.emit()
         self.boxes_changed.emit()
         for warning in (*volume.warnings, *(self.journal.warnings if self.journal else ())):
             self.say(warning)
+        tasks.fill(self)
 
     def _arrange(self) -> None:
         """Put our layers in order, wherever napari adds them: images, heat maps, boxes."""

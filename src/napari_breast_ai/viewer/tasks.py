@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..core import BreastAIError, DceVolume, Progress
+from ..core import BreastAIError, DceVolume, Progress, silent
 
 Kind = Literal["igm", "nme", "normal"]
 
@@ -53,13 +53,9 @@ def open_group(session: Session, group: Group, source: str | None) -> None:
 
 def _open(session: Session, find: Callable[[Progress], DceVolume | Loader], source: str | None) -> None:
     def work(progress: Progress) -> DceVolume | Loader:
-        from .session import first_look
-
         found = find(progress)
         if not isinstance(found, DceVolume):
-            phase, z = first_look(found.volume)
-            # The same slice before contrast is what the subtraction needs; both give the contrast limits.
-            found.load(progress, (phase, z), only={(phase, z), (found.volume.pre_contrast, z)})
+            load_first(found, progress)
         return found
 
     def show(found: DceVolume | Loader) -> None:
@@ -70,6 +66,17 @@ def _open(session: Session, find: Callable[[Progress], DceVolume | Loader], sour
             fill(session)
 
     session.workers.start(STUDY, "Open the study", work, done=show, failed=session.fail)
+
+
+def load_first(loader: Loader, progress: Progress = silent) -> None:
+    """Read what is shown first, and the same slice before contrast, which the subtraction needs.
+
+    Both give the contrast limits. Raises StudyError where they cannot be read.
+    """
+    from .session import first_look
+
+    phase, z = first_look(loader.volume)
+    loader.load(progress, (phase, z), only={(phase, z), (loader.volume.pre_contrast, z)})
 
 
 def fill(session: Session) -> None:

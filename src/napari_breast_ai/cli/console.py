@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .core import DceVolume, Prediction
-    from .study import Group, StudyIndex
+    from ..core import DceVolume, Prediction
+    from ..study import Group, StudyIndex
 
 RESEARCH_USE = "Research use only: not a medical device, not for decisions about patients."
 
@@ -32,7 +32,7 @@ class ProgressLine:
 
 def say_index(index: StudyIndex) -> None:
     """The audit for people: patients, their studies, groups and phases, and what was not used."""
-    from .study import outline
+    from ..study import outline
 
     for patient in outline(index):
         print(patient.title)
@@ -51,7 +51,7 @@ def say_index(index: StudyIndex) -> None:
 
 
 def _say_group(group: Group) -> None:
-    from .study.outline import phase_time, phase_title
+    from ..study.outline import phase_time, phase_title
 
     role = " ".join(filter(None, (group.role, group.judged.detail)))
     print(f"    {role}: {group.description or '(no description)'}  [{group.key[:12]}]")
