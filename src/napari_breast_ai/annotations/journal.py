@@ -214,6 +214,19 @@ class Journal:
         self._act_all(actions)
         return tuple(self.box(box_id) for box_id in made)
 
+    def add_between(
+        self, boxes: Iterable[Box], ends: Sequence[str], lesion: str, phase: int = 0
+    ) -> tuple[Box, ...]:
+        """Add boxes and make them one lesion with the boxes `ends`, undone as one. Returns and raises as `add`."""
+        actions: list[dict[str, Any]] = [
+            {"do": "group", "id": one, "lesion": lesion} for one in ends if self.box(one).lesion != lesion
+        ]
+        named = [replace(box, id=box.id or new_id(), author=box.author or self.reader) for box in boxes]
+        for box in named:
+            actions.append({"do": "add", "box": box_to_json(box), **self._tie(box, phase)})
+        self._act_all(actions)
+        return tuple(self.box(box.id) for box in named)
+
     def move(self, box_id: str, box: Box, phase: int = 0) -> Box:
         """Give the box of that id the slice and edges of `box`; all else stays. Errors as `add`."""
         edges = {

@@ -2,6 +2,7 @@
 
 from .assemble import assemble, open_study, read_study
 from .errors import StudyError
+from .finding import find_studies
 from .index import Group, Phase, StudyIndex, Unused
 from .keeping import load, overruled, read_overrules, save
 from .loading import Loader
@@ -25,6 +26,7 @@ __all__ = [
     "Wanted",
     "apply",
     "assemble",
+    "find_studies",
     "load",
     "open_study",
     "outline",

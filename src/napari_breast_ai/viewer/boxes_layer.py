@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from napari.layers import Shapes
+from numpy.typing import NDArray
 from psygnal import Signal
 
-from ..core import BOX_LABELS, Box, BreastAIError
+from ..annotations.lesions import lesion_of
+from ..core import Box, BreastAIError, DceVolume
 from . import layers as look
 from .palette import label_color, rgba
 from .shortcuts import tooltip
@@ -36,6 +39,7 @@ class BoxesLayer:
     """The boxes layer of a session: made with the study, gone with it.
 
     Attributes:
+        last: id of the box that was drawn, changed or jumped to last, or "".
         mode_changed: emitted when drawing may have been switched on or off.
     """
 
@@ -44,12 +48,14 @@ class BoxesLayer:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._layer: Shapes | None = None
+        self.last = ""
         self._quiet = False
         self._drawing = False
         self._resting = False
         session.study_changed.connect(self._on_study)
         session.boxes_changed.connect(self._pull)
         session.label_changed.connect(self._on_label)
+        session.protocol_changed.connect(self._on_protocol)
         session.viewer.layers.events.removed.connect(self._on_removed)
         session.viewer.layers.selection.events.active.connect(self._on_mode)
         session.viewer.layers.selection.events.active.connect(self._rest)
@@ -68,16 +74,47 @@ class BoxesLayer:
             and self._session.viewer.layers.selection.active is self._layer
         )
 
+    @property
+    def selecting(self) -> bool:
+        """Whether a click on the canvas selects boxes, and a drag moves them."""
+        return (
+            self._layer is not None
+            and self._layer.mode == "select"
+            and self._session.viewer.layers.selection.active is self._layer
+        )
+
+    @property
+    def selected(self) -> frozenset[str]:
+        """Ids of the boxes that the person has selected. A box that has just been drawn is not."""
+        if self._layer is None or not self.selecting:
+            return frozenset()
+        return frozenset(str(self._layer.features["id"].iloc[i]) for i in self._layer.selected_data)
+
     def draw(self, on: bool = True) -> None:
         """Let a drag on the canvas draw a box, or move the picture again."""
-        if self._layer is None:
+        self._mode("add_rectangle" if on else "pan_zoom")
+
+    def edit(self, on: bool = True) -> None:
+        """Let a click on the canvas select boxes and a drag move and resize them, or draw again."""
+        self._mode("select" if on else "add_rectangle")
+
+    def select(self, box_id: str) -> None:
+        """Mark a box as the one that is meant."""
+        self.last = box_id
+        if self._layer is not None and self.selecting:
+            ids = [str(value) for value in self._layer.features["id"]]
+            self._layer.selected_data = {ids.index(box_id)} if box_id in ids else set()
+
+    def _mode(self, mode: str) -> None:
+        layer = self._layer
+        if layer is None:
             return
-        if on:
-            self._layer.visible = True
-            self._session.viewer.layers.selection.active = self._layer
-            self._layer.mode = "add_rectangle"
-        else:
-            self._layer.mode = "pan_zoom"
+        if mode != "pan_zoom":
+            layer.visible = True
+            self._session.viewer.layers.selection.active = layer
+            if layer.selected_data:
+                layer.selected_data = set()
+        layer.mode = mode
 
     def undo(self) -> None:
         """Take the last change back."""
@@ -91,13 +128,33 @@ class BoxesLayer:
 
     def _on_study(self) -> None:
         session = self._session
-        if self._layer is not None:
-            layer, self._layer = self._layer, None
-            if layer in session.viewer.layers:
-                session.viewer.layers.remove(layer)
+        self.last = ""
         if session.volume is None or session.journal is None:
+            layer, self._layer = self._layer, None
+            if layer is not None and layer in session.viewer.layers:
+                session.viewer.layers.remove(layer)
             return
-        volume = session.volume
+        if self._layer is not None and self._layer in session.viewer.layers:
+            self._take_place(self._layer, session.volume)
+        else:
+            self._make(session.volume)
+        assert self._layer is not None
+        self._layer.editable = not session.journal.read_only
+        self._rest()
+
+    def _take_place(self, layer: Shapes, volume: DceVolume) -> None:
+        """Use the layer for another study."""
+        with self._silence():
+            layer.selected_data = set()
+            if len(layer.data):
+                layer.remove(list(range(len(layer.data))))
+            layer.metadata = look.entry(look.BOXES, volume)
+            layer.scale = volume.geometry.spacing
+            layer.current_edge_width = look.edge_width(volume)
+            layer.text.translation = text_offset(volume)
+
+    def _make(self, volume: DceVolume) -> None:
+        session = self._session
         layer = Shapes(
             ndim=3,
             **look.shared_settings(volume),
@@ -112,7 +169,7 @@ class BoxesLayer:
                 "size": 9,
                 "color": "white",
                 "anchor": "upper_left",
-                "translation": np.array([0.0, -0.02 * volume.geometry.shape[1], 0.0]),
+                "translation": text_offset(volume),
             },
             metadata=look.entry(look.BOXES, volume),
         )
@@ -123,13 +180,11 @@ class BoxesLayer:
         session.viewer.add_layer(layer)
         if active is not None:
             session.viewer.layers.selection.active = active
-        layer.editable = not session.journal.read_only
         layer.events.data.connect(self._on_data)
         layer.events.features.connect(self._on_features)
         layer.events.mode.connect(self._on_mode)
         self._pull()
         self._on_label(session.current_label)
-        self._rest()
 
     def _on_mode(self, event: Any = None) -> None:
         self.mode_changed.emit()
@@ -151,12 +206,18 @@ class BoxesLayer:
 
     def _labels(self) -> list[str]:
         boxes = self._session.journal.boxes if self._session.journal is not None else ()
-        return list(dict.fromkeys([*BOX_LABELS, self._session.current_label, *(box.label for box in boxes)]))
+        return list(
+            dict.fromkeys(
+                [*self._session.protocol.labels, self._session.current_label, *(box.label for box in boxes)]
+            )
+        )
 
     def _color_classes(self) -> None:
         """Give every class its own colour, whatever class is drawn first."""
         assert self._layer is not None
-        self._layer.edge_color_cycle_map = {label: rgba(label_color(label)) for label in self._labels()}
+        self._layer.edge_color_cycle_map = {
+            label: rgba(label_color(label, self._session.protocol)) for label in self._labels()
+        }
         self._layer.refresh_colors(update_color_mapping=False)
 
     def _on_label(self, label: str) -> None:
@@ -168,9 +229,13 @@ class BoxesLayer:
         # A value to start from that no box has: a drawn shape without an id of its own is a new box.
         layer.feature_defaults["id"] = ""
         layer.events.feature_defaults()
-        for box_id in [str(layer.features["id"].iloc[i]) for i in sorted(layer.selected_data)]:
-            if any(box.id == box_id and box.label != label for box in journal.boxes):
-                self._try("relabel", box_id, label)
+        ids = [box.id for box in journal.boxes if box.id in self.selected and box.label != label]
+        if ids:
+            self._try("relabel", ids, label)
+
+    def _on_protocol(self) -> None:
+        if self._layer is not None:
+            self._color_classes()
 
     # --------------------------------------------------- from hand to journal
 
@@ -209,19 +274,21 @@ class BoxesLayer:
                         seen.discard(box_id)
                         continue
                     if not box_id:
+                        box = replace(box, lesion=lesion_of(box, journal.boxes))
                         made = journal.add(box, self._session.phase_index)
                         layer.features.loc[row, "id"] = made.id
-                        box_id = made.id
+                        self.last = box_id = made.id
                     else:
                         before = known[box_id]
                         if _moved(before, box):
                             journal.move(box_id, box, self._session.phase_index)
+                            self.last = box_id
                         if before.label != box.label:
                             journal.relabel(box_id, box.label)
                     seen.add(box_id)
                     crooked = crooked or not _straight(corners, layer.shape_type[row])
-                for box_id in known.keys() - seen:
-                    journal.delete(box_id)
+                if gone := [box_id for box_id in known if box_id not in seen]:
+                    journal.delete(gone)
             except BreastAIError as error:
                 self._session.fail(error)
                 self._rebuild()
@@ -321,6 +388,11 @@ class BoxesLayer:
             yield
         finally:
             self._quiet = before
+
+
+def text_offset(volume: DceVolume) -> NDArray[np.float64]:
+    """Where a box's class stands: just above its upper edge, whatever the image's size."""
+    return np.array([0.0, -0.02 * volume.geometry.shape[1], 0.0])
 
 
 def _moved(one: Box, other: Box) -> bool:

@@ -22,27 +22,32 @@ if TYPE_CHECKING:
     from ..study import Loader
 
 KEY = "napari_breast_ai"
-"""Key of our entry in a layer's metadata: a dict with `role`, `volume` and `source`, and of a study that is read on
-demand the `loader`."""
+"""Key of our entry in a layer's metadata: a dict with `role`, `volume` and `source`; of an image the `contrast` it
+begins with; of a study that is read on demand the `loader`."""
 
 AXES = ("phase", "z", "y", "x")
 UNITS = ("pixel", "mm", "mm", "mm")
 """Phases are counted: their distances in seconds differ, which a scale cannot say; the readout says them."""
 
-DYNAMIC, SUBTRACTION, REFERENCE, BOXES, ATTENTION, GRADCAM = (
+DYNAMIC, SUBTRACTION, REFERENCE, BOXES, OFFERS, TARGETS, ATTENTION, GRADCAM = (
     "dynamic",
     "subtraction",
     "reference",
     "boxes",
+    "offers",
+    "targets",
     "attention",
     "gradcam",
 )
 
-ORDER = (DYNAMIC, SUBTRACTION, ATTENTION, GRADCAM, REFERENCE, BOXES)
+ORDER = (DYNAMIC, SUBTRACTION, ATTENTION, GRADCAM, TARGETS, REFERENCE, OFFERS, BOXES)
 """From the bottom to the top."""
 
 FILLED = (DYNAMIC, SUBTRACTION)
 """Layers that show the volume's own pixels."""
+
+FIRST_LOOK_S = 120.0
+"""The phase shown first is the one nearest to this time: early post-contrast, where lesions stand out."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -123,7 +128,7 @@ def volume_layers(
                 "colormap": "gray",
                 "interpolation2d": "linear",
                 "contrast_limits": (low, high),
-                "metadata": _entry(DYNAMIC, volume, source, **more),
+                "metadata": _entry(DYNAMIC, volume, source, contrast=(low, high), **more),
             },
             "image",
         )
@@ -139,7 +144,7 @@ def volume_layers(
                     "interpolation2d": "linear",
                     "contrast_limits": (sub_low, sub_high),
                     "visible": False,
-                    "metadata": _entry(SUBTRACTION, volume, source),
+                    "metadata": _entry(SUBTRACTION, volume, source, contrast=(sub_low, sub_high)),
                 },
                 "image",
             )
@@ -148,6 +153,32 @@ def volume_layers(
     if boxes:
         layers.append(reference_layer(volume, boxes))
     return layers
+
+
+def take_place(layer: Any, data: Any, settings: dict[str, Any]) -> None:
+    """Give an image layer of ours another study's pixels; what the person chose (shown, gamma) stays."""
+    layer.metadata = settings["metadata"]
+    layer.data = data
+    if tuple(layer.scale) != tuple(settings["scale"]):
+        layer.scale = settings["scale"]
+    low, high = settings["contrast_limits"]
+    set_contrast(layer, low, high, whole=True)
+
+
+def set_contrast(layer: Any, low: float, high: float, whole: bool = False) -> None:
+    """Set display limits: with `whole` they are the ends of the slider too, else the slider grows with them."""
+    known = layer.contrast_limits_range
+    layer.contrast_limits_range = (low, high) if whole else (min(low, known[0]), max(high, known[1]))
+    layer.contrast_limits = (low, high)
+
+
+def shown_image(layers: Iterable[Any], volume: DceVolume) -> Any | None:
+    """The study's image that is seen: the subtraction where it is shown, else the dynamic series."""
+    mine = {info(layer).get("role"): layer for layer in layers if info(layer).get("volume") is volume}
+    for role in (SUBTRACTION, DYNAMIC):
+        if (layer := mine.get(role)) is not None and layer.visible:
+            return layer
+    return None
 
 
 def reference_layer(volume: DceVolume, boxes: Iterable[Box]) -> LayerData:
@@ -246,6 +277,12 @@ def _enhancement(volume: DceVolume, loaded: NDArray[np.bool_]) -> float:
         if p != volume.pre_contrast
     ]
     return max(highs) if highs and max(highs) > 0 else 1.0
+
+
+def first_look(volume: DceVolume) -> tuple[int, int]:
+    """Phase and slice that are shown first."""
+    first = min(volume.pre_contrast + 1, volume.n_phases - 1)
+    return volume.times.nearest(FIRST_LOOK_S, first), volume.n_slices // 2
 
 
 def upright(volume: DceVolume) -> tuple[Literal["up", "down"], Literal["left", "right"]]:

@@ -10,6 +10,8 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from ..annotations.protocol import Protocol
+
 LABEL_COLORS = {
     "IGM": "#e69f00",
     "NME": "#d987b8",
@@ -21,8 +23,11 @@ LABEL_COLORS = {
 _MORE = ("#f0e442", "#7f9cf5", "#9bd770", "#c6a15b")
 
 
-def label_color(label: str) -> str:
-    """The colour of a class as #rrggbb; a class of the project's own gets the same one every time."""
+def label_color(label: str, protocol: Protocol | None = None) -> str:
+    """The colour of a class as #rrggbb: the protocol's choice, else the program's; the same one every time."""
+    for one in protocol.classes if protocol is not None else ():
+        if one.name == label and one.color:
+            return one.color
     return LABEL_COLORS.get(label) or _MORE[zlib.crc32(label.encode()) % len(_MORE)]
 
 

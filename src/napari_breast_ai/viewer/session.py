@@ -10,20 +10,27 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.layers import Layer
 from psygnal import Signal
 
-from ..annotations import AnnotationError, Journal, Placing, default_reader, journal_path, rescue_path
-from ..core import BOX_LABELS, Box, BreastAIError, DceVolume, Prediction
+from ..annotations import Journal, default_reader
+from ..annotations.protocol import Protocol
+from ..core import Box, BreastAIError, DceVolume, Prediction
 from . import layers as look
 from . import notices, tasks
 from .boxes_layer import BoxesLayer
 from .cases import Cases
+from .display import Display, default_label
+from .editing import Editing
+from .gestures import Gestures
 from .heat import HeatMaps
+from .keeper import Keeper
+from .layers import first_look
+from .offers_layer import OffersLayer
+from .reading import Reading
 from .readout import Readout
 from .shortcuts import bind_layer, bind_viewer
 from .workers import Workers
@@ -33,36 +40,6 @@ if TYPE_CHECKING:
 
     from ..models import Bundle
     from ..study import Loader
-
-FIRST_LOOK_S = 120.0
-"""The phase shown first is the one nearest to this time: early post-contrast, where lesions stand out."""
-
-
-@dataclass(frozen=True)
-class Display:
-    """What is laid over the image.
-
-    Attributes:
-        attention, gradcam: whether the maps are shown.
-        label: the class whose Grad-CAM is shown; "" for the first of the model.
-        opacity: of both maps, 0..1.
-        threshold: the part of the maps' range below which nothing is drawn, 0..1.
-    """
-
-    attention: bool = True
-    gradcam: bool = False
-    label: str = ""
-    opacity: float = 0.6
-    threshold: float = 0.25
-
-    def problems(self) -> list[str]:
-        """What is wrong, in words."""
-        found = []
-        if not 0 <= self.opacity <= 1:
-            found.append("The opacity must lie between 0 and 1.")
-        if not 0 <= self.threshold < 1:
-            found.append("The threshold must be at least 0 and less than 1.")
-        return found
 
 
 class Session:
@@ -74,17 +51,22 @@ class Session:
         bundle: the model that is ready to run, or None.
         prediction: what a model said about this study, or None.
         display: how it is laid over the image.
+        protocol: the classes that boxes can have, and who may see suggestions.
         current_label: the class that the next box gets.
+        suggestion_threshold: attention from which on a region is suggested, 0..1.
         slice_index, phase_index: where the sliders are.
         workers: the window's threads.
         loader: fills the study on the screen with its pixels; None where they were all there from the start.
         cases: what was found in a folder, and what the person decided about it.
+        reading: the worklist, and where the reader stands in it.
+        keeper: opens and saves the journal. editing: what keys do to boxes. gestures: wheel and right button.
     """
 
     index_changed: ClassVar[Signal] = Signal()
     study_changed: ClassVar[Signal] = Signal()
     boxes_changed: ClassVar[Signal] = Signal()
     label_changed: ClassVar[Signal] = Signal(str)
+    protocol_changed: ClassVar[Signal] = Signal()
     bundle_changed: ClassVar[Signal] = Signal()
     prediction_changed: ClassVar[Signal] = Signal()
     display_changed: ClassVar[Signal] = Signal()
@@ -101,15 +83,23 @@ class Session:
         self.bundle: Bundle | None = None
         self.prediction: Prediction | None = None
         self.display = Display()
-        self.current_label = BOX_LABELS[0]
+        self.protocol = Protocol()
+        self.current_label = self.protocol.labels[0]
+        self.suggestion_threshold = 0.5
         self.slice_index = 0
         self.phase_index = 0
         self.workers = Workers()
         self.loader: Loader | None = None
         self.cases = Cases(self)
         self._dynamic: Layer | None = None
+        self._reading_number = 1
         self._closed = False
+        self.keeper: Keeper = Keeper(self)
         self.boxes: BoxesLayer = BoxesLayer(self)
+        self.offers: OffersLayer = OffersLayer(self)
+        self.editing: Editing = Editing(self)
+        self.gestures: Gestures = Gestures(self)
+        self.reading: Reading = Reading(self)
         self.heat: HeatMaps = HeatMaps(self)
         self.readout: Readout = Readout(self)
         bind_viewer(self)
@@ -136,21 +126,51 @@ class Session:
         source: str | None = None,
         boxes: Iterable[Box] = (),
         loader: Loader | None = None,
+        reading: int = 1,
     ) -> None:
         """Put a study on the screen in place of the present one.
+
+        Its layers are used again: taking napari's layers away and making new ones costs most of a second.
 
         Args:
             volume: the study.
             source: the folder or file it came from; None for one that has none, such as a phantom.
             boxes: given boxes (a phantom's truth), shown apart from the reader's own.
             loader: where the volume is still to be filled; `tasks.open_path` goes on with it.
+            reading: which reading of the case by this reader it is: each has boxes of its own.
         """
-        self.close_study()
-        for data, settings, kind in look.volume_layers(volume, source, boxes, loader):
-            self.viewer.add_layer(Layer.create(data, settings, kind))
-        self.loader = loader
-        self.viewer.layers.selection.active = self._dynamic
+        self._reading_number = reading
+        wanted = look.volume_layers(volume, source, boxes, loader)
+        if not self._take_place(wanted, volume, source, loader):
+            self.close_study()
+            for data, settings, kind in wanted:
+                self.viewer.add_layer(Layer.create(data, settings, kind))
+            self.loader = loader
+            self.viewer.layers.selection.active = self._dynamic
         self.viewer.reset_view()
+
+    def _take_place(
+        self, wanted: list[look.LayerData], volume: DceVolume, source: str | None, loader: Loader | None
+    ) -> bool:
+        """Give the layers of the present study the pixels of another. False where there is no present study."""
+        layers = self.viewer.layers
+        if self.volume is None or self._dynamic not in layers:
+            return False
+        mine = {look.info(one)["role"]: one for one in layers if look.info(one).get("volume") is self.volume}
+        self._leave_study()
+        self.volume, self.source, self.loader = volume, source, loader
+        for data, settings, kind in wanted:
+            role = settings["metadata"][look.KEY]["role"]
+            layer = mine.pop(role, None) if kind == "image" else None
+            if layer is None:
+                layers.append(Layer.create(data, settings, kind))
+            else:
+                look.take_place(layer, data, settings)
+        for role, layer in mine.items():
+            if role != look.BOXES and role != look.OFFERS and layer in layers:
+                layers.remove(layer)
+        self._begin_study(volume)
+        return True
 
     @property
     def complete(self) -> bool:
@@ -193,12 +213,7 @@ class Session:
         layer.name = re.sub(r" \[\d+\]$", "", layer.name)
         self.volume, self.source, self._dynamic = volume, found.get("source"), layer
         self.loader = found.get("loader")
-        self._open_journal()
-        self._start_view(volume)
-        self.study_changed.emit()
-        self.boxes_changed.emit()
-        for warning in (*volume.warnings, *(self.journal.warnings if self.journal else ())):
-            self.say(warning)
+        self._begin_study(volume)
         tasks.fill(self)
 
     def _arrange(self) -> None:
@@ -216,41 +231,32 @@ class Session:
         if event.value is self._dynamic:
             self.close_study()
 
-    def _forget_study(self) -> None:
-        self.workers.cancel("study")
-        self.workers.cancel("pixels")
-        self.loader = None
-        self.volume = self.source = self._dynamic = None
-        if self.journal is not None:
-            self.journal.changed.disconnect(self.boxes_changed.emit)
-        self.journal = None
-        self.prediction = None
-        self.prediction_changed.emit()
+    def _begin_study(self, volume: DceVolume) -> None:
+        self.journal = self.keeper.open(volume, self.source, self._reading_number)
+        self._reading_number = 1
+        self._start_view(volume)
         self.study_changed.emit()
         self.boxes_changed.emit()
-
-    def _open_journal(self) -> None:
-        volume = self.volume
-        assert volume is not None
-        folder = None
-        if self.source is not None:
-            path = Path(self.source)
-            folder = path if path.is_dir() else path.parent
-        try:
-            place = journal_path(folder, volume.identity, self.reader)
-            self.journal = Journal(
-                place,
-                self.reader,
-                study_uid=volume.identity.study_uid,
-                placing=Placing.of(volume),
-                rescue=rescue_path(place),
-            )
-        except AnnotationError as error:
-            self.fail(error)
-            return
-        self.journal.changed.connect(self.boxes_changed.emit)
-        if self.journal.read_only:
+        for warning in (*volume.warnings, *(self.journal.warnings if self.journal else ())):
+            self.say(warning)
+        if self.journal is not None and self.journal.read_only:
             self.say(self.journal.read_only)
+
+    def _leave_study(self) -> None:
+        self.workers.cancel("study")
+        self.workers.cancel("pixels")
+        if self.journal is not None:
+            self.keeper.close(self.journal)
+        self.journal = self.loader = None
+        if self.prediction is not None:
+            self.prediction = None
+            self.prediction_changed.emit()
+
+    def _forget_study(self) -> None:
+        self._leave_study()
+        self.volume = self.source = self._dynamic = None
+        self.study_changed.emit()
+        self.boxes_changed.emit()
 
     def _start_view(self, volume: DceVolume) -> None:
         phase, z = first_look(volume)
@@ -330,6 +336,14 @@ class Session:
         self.current_label = label
         self.label_changed.emit(label)
 
+    def set_protocol(self, protocol: Protocol) -> None:
+        """Offer other classes."""
+        if protocol != self.protocol:
+            self.protocol = protocol
+            self.protocol_changed.emit()
+            if self.current_label not in protocol.labels:
+                self.set_label(protocol.labels[0])
+
     # -------------------------------------------------------------------- say
 
     def say(self, sentence: str) -> None:
@@ -356,28 +370,14 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self.keeper.shut_down()
         self.workers.stop()
+        self.gestures.remove()
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_dims)
         self.readout.remove()
         _sessions.pop(id(self.viewer), None)
-
-
-def first_look(volume: DceVolume) -> tuple[int, int]:
-    """Phase and slice that are shown first."""
-    first = min(volume.pre_contrast + 1, volume.n_phases - 1)
-    return volume.times.nearest(FIRST_LOOK_S, first), volume.n_slices // 2
-
-
-def default_label(prediction: Prediction) -> str:
-    """The class whose Grad-CAM is shown first: the most probable one of those that need a lesion."""
-    asked = [group for group in prediction.groups if group.gate] or list(prediction.groups)
-    scores = {
-        label: prediction.case.probabilities.get(label) or 0.0 for group in asked for label in group.labels
-    }
-    known = {label: score for label, score in scores.items() if label in prediction.gradcam}
-    return max(known, key=known.__getitem__) if known else next(iter(prediction.gradcam), "")
 
 
 _sessions: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()

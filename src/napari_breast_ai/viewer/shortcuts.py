@@ -6,11 +6,11 @@ layer of ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..core import BOX_LABELS
+from ..annotations.protocol import MOST
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -27,16 +27,32 @@ class Shortcut:
         key: in napari's spelling.
         text: what it does, as in a tooltip.
         action: what is called with the session.
+        release: what is called when the key is let go, for keys that are held.
+        part: under which heading it stands in the list of keys.
     """
 
     name: str
     key: str
     text: str
     action: Callable[[Session], None]
+    release: Callable[[Session], None] | None = None
+    part: str = ""
 
 
 def _class(index: int) -> Callable[[Session], None]:
-    return lambda session: session.set_label(BOX_LABELS[index])
+    def choose(session: Session) -> None:
+        if index < len(session.protocol.labels):
+            session.set_label(session.protocol.labels[index])
+
+    return choose
+
+
+def _relabel(index: int) -> Callable[[Session], None]:
+    def relabel(session: Session) -> None:
+        if index < len(session.protocol.labels):
+            session.editing.relabel(session.protocol.labels[index])
+
+    return relabel
 
 
 def _flip(name: str) -> Callable[[Session], None]:
@@ -50,50 +66,171 @@ def _step(slices: int = 0, phases: int = 0) -> Callable[[Session], None]:
     return lambda session: session.go_to(session.slice_index + slices, session.phase_index + phases)
 
 
-def _subtraction(session: Session) -> None:
-    from . import layers as look
-
-    for layer in session.viewer.layers:
-        if look.info(layer).get("role") == look.SUBTRACTION:
-            layer.visible = not layer.visible
+def _part(part: str, *shortcuts: tuple[Any, ...]) -> tuple[Shortcut, ...]:
+    return tuple(replace(Shortcut(*one), part=part) for one in shortcuts)
 
 
 SHORTCUTS: tuple[Shortcut, ...] = (
-    Shortcut(
-        "draw", "B", "Draw boxes, or move the picture again", lambda s: s.boxes.draw(not s.boxes.drawing)
+    *_part(
+        "Boxes",
+        ("draw", "B", "Draw boxes, or move the picture again", lambda s: s.boxes.draw(not s.boxes.drawing)),
+        (
+            "edit",
+            "V",
+            "Select, move and resize boxes, or draw again",
+            lambda s: s.boxes.edit(s.boxes.drawing),
+        ),
+        *(
+            (
+                f"class {i + 1}",
+                str(i + 1),
+                f"Class {i + 1} for the next box, and for those that are selected",
+                _class(i),
+            )
+            for i in range(MOST)
+        ),
+        *(
+            (
+                f"relabel {i + 1}",
+                f"Control-{i + 1}",
+                f"Make the box under the pointer, or the last one, class {i + 1}",
+                _relabel(i),
+            )
+            for i in range(MOST)
+        ),
+        (
+            "delete",
+            "Delete",
+            "Delete the selected boxes, the one under the pointer, or the last one",
+            lambda s: s.editing.delete(),
+        ),
+        ("undo", "Control-Z", "Undo the last change of a box", lambda s: s.boxes.undo()),
+        ("redo", "Control-Shift-Z", "Redo it", lambda s: s.boxes.redo()),
+        ("copy next", "C", "Copy the box to the next slice and go there", lambda s: s.editing.copy(1)),
+        (
+            "copy previous",
+            "Shift-C",
+            "Copy the box to the previous slice and go there",
+            lambda s: s.editing.copy(-1),
+        ),
+        (
+            "interpolate",
+            "I",
+            "Fill the slices between this box and the nearest other one of its lesion or class",
+            lambda s: s.editing.interpolate(),
+        ),
+        (
+            "join",
+            "L",
+            "Make the selected boxes one lesion; a single box a lesion of its own",
+            lambda s: s.editing.join(),
+        ),
+        ("next box", "J", "Go to the next box", lambda s: s.editing.jump(1)),
+        ("previous box", "Shift-J", "Go to the box before", lambda s: s.editing.jump(-1)),
+        (
+            "hide",
+            "H",
+            "Hide boxes and suggestions while the key is held",
+            lambda s: s.editing.hide(True),
+            lambda s: s.editing.hide(False),
+        ),
+        (
+            "empty slice",
+            "X",
+            "Say that the slice has no lesion, or take that back",
+            lambda s: s.editing.say_empty_slice(),
+        ),
+        (
+            "empty case",
+            "Shift-X",
+            "Say that the case has no lesion, or take that back",
+            lambda s: s.editing.say_empty_case(),
+        ),
     ),
-    *(
-        Shortcut(
-            f"class {i + 1}",
-            str(i + 1),
-            f"Class of the next box, or of the selected ones: {label}",
-            _class(i),
-        )
-        for i, label in enumerate(BOX_LABELS)
+    *_part(
+        "Suggestions",
+        (
+            "suggest",
+            "U",
+            "Suggest boxes: from the model's attention, or from the enhancement",
+            lambda s: s.editing.suggest(),
+        ),
+        (
+            "accept",
+            "Y",
+            "Accept the suggestion under the pointer, or the first on the slice, as the class of the moment",
+            lambda s: s.editing.accept(),
+        ),
+        ("accept all", "Shift-Y", "Accept it on all its slices", lambda s: s.editing.accept(whole=True)),
+        ("reject", "N", "Reject it", lambda s: s.editing.reject()),
+        ("reject all", "Shift-N", "Reject it on all its slices", lambda s: s.editing.reject(whole=True)),
+        ("next suggestion", "O", "Go to the next slice with a suggestion", lambda s: s.editing.next_offer()),
     ),
-    Shortcut("undo", "Control-Z", "Undo the last change of a box", lambda s: s.boxes.undo()),
-    Shortcut("redo", "Control-Shift-Z", "Redo it", lambda s: s.boxes.redo()),
-    Shortcut("previous slice", "Up", "Previous slice", _step(slices=-1)),
-    Shortcut("next slice", "Down", "Next slice", _step(slices=1)),
-    Shortcut("previous phase", ",", "Previous phase", _step(phases=-1)),
-    Shortcut("next phase", ".", "Next phase", _step(phases=1)),
-    Shortcut("subtraction", "S", "Show or hide the subtraction", _subtraction),
-    Shortcut("attention", "A", "Show or hide the attention", _flip("attention")),
-    Shortcut("gradcam", "G", "Show or hide the Grad-CAM", _flip("gradcam")),
-    Shortcut("top slice", "T", "Go to the slice with the highest score", lambda s: s.go_to(s.top_slice())),
+    *_part(
+        "Cases",
+        ("done", "Enter", "The case is done: go to the next one that is not", lambda s: s.reading.done()),
+        ("skip", "K", "Skip the case", lambda s: s.reading.skip()),
+        ("next case", "PageDown", "Next case", lambda s: s.reading.next(1)),
+        ("previous case", "PageUp", "Previous case", lambda s: s.reading.next(-1)),
+    ),
+    *_part(
+        "View",
+        ("previous slice", "Up", "Previous slice (or the wheel)", _step(slices=-1)),
+        ("next slice", "Down", "Next slice (or the wheel)", _step(slices=1)),
+        ("previous phase", ",", "Previous phase", _step(phases=-1)),
+        ("next phase", ".", "Next phase", _step(phases=1)),
+        (
+            "flip phase",
+            "Q",
+            "Flip between the pre-contrast phase and this one",
+            lambda s: s.editing.flip_phase(),
+        ),
+        ("subtraction", "S", "Show or hide the subtraction", lambda s: s.editing.flip_subtraction()),
+        (
+            "reset window",
+            "R",
+            "Brightness and contrast as at the opening (drag with the right button to change them)",
+            lambda s: s.editing.reset_window(),
+        ),
+    ),
+    *_part(
+        "Model",
+        ("attention", "A", "Show or hide the attention", _flip("attention")),
+        ("gradcam", "G", "Show or hide the Grad-CAM", _flip("gradcam")),
+        ("top slice", "T", "Go to the slice with the highest score", lambda s: s.go_to(s.top_slice())),
+    ),
 )
 _BY_NAME = {shortcut.name: shortcut for shortcut in SHORTCUTS}
+
+
+def keys(shortcut: Shortcut) -> str:
+    """The key as people write it: Ctrl+Shift+Z."""
+    return shortcut.key.replace("-", "+").replace("Control", "Ctrl")
 
 
 def tooltip(name: str) -> str:
     """What a shortcut does and its key, as for a button's tooltip."""
     shortcut = _BY_NAME[name]
-    return f"{shortcut.text} ({shortcut.key.replace('-', '+').replace('Control', 'Ctrl')})"
+    return f"{shortcut.text} ({keys(shortcut)})"
+
+
+def listed() -> list[tuple[str, str, str]]:
+    """Heading, key and text of each line of the list of keys; the keys of the classes are one line."""
+    lines = []
+    for one in SHORTCUTS:
+        name, _, number = one.name.partition(" ")
+        if name in ("class", "relabel") and number:
+            if number == "1":
+                text = one.text.replace("lass 1", "lass 1 to 9")
+                lines.append((one.part, f"{keys(one)} … {keys(one)[:-1]}{MOST}", text))
+            continue
+        lines.append((one.part, keys(one), one.text))
+    return lines
 
 
 def markdown_table() -> str:
     """The table for the documentation."""
-    rows = [f"| `{one.key.replace('-', '+').replace('Control', 'Ctrl')}` | {one.text} |" for one in SHORTCUTS]
+    rows = [f"| `{key}` | {text} |" for _, key, text in listed()]
     return "\n".join(["| key | what it does |", "| --- | --- |", *rows])
 
 
@@ -109,9 +246,23 @@ def bind_layer(session: Session, layer: Layer) -> None:
 
 def _bind(session: Session, target: Any) -> None:
     for shortcut in SHORTCUTS:
+        target.bind_key(shortcut.key, _press(session, shortcut), overwrite=True)
+        if shortcut.key == "Delete":
+            # The key that a Mac has in its place.
+            target.bind_key("Backspace", _press(session, shortcut), overwrite=True)
 
-        def press(_: Any, action: Callable[[Session], None] = shortcut.action) -> None:
-            if session.volume is not None:
-                action(session)
 
-        target.bind_key(shortcut.key, press, overwrite=True)
+def _press(session: Session, shortcut: Shortcut) -> Callable[[Any], Any]:
+    """What napari calls for a key: a function, or for a key that is held a generator that goes on when it is let go."""
+
+    def press(_: Any) -> None:
+        if session.volume is not None or shortcut.part == "Cases":
+            shortcut.action(session)
+
+    def hold(_: Any) -> Iterator[None]:
+        press(_)
+        yield
+        if shortcut.release is not None:
+            shortcut.release(session)
+
+    return press if shortcut.release is None else hold

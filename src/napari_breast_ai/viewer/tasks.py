@@ -73,25 +73,32 @@ def load_first(loader: Loader, progress: Progress = silent) -> None:
 
     Both give the contrast limits. Raises StudyError where they cannot be read.
     """
-    from .session import first_look
+    from .layers import first_look
 
     phase, z = first_look(loader.volume)
     loader.load(progress, (phase, z), only={(phase, z), (loader.volume.pre_contrast, z)})
 
 
-def fill(session: Session) -> None:
+def fill(session: Session, then: Callable[[], None] = lambda: None) -> None:
     """Read the slices that are still missing, from the one on the screen outwards.
 
     Stopped by the person, the study stays as far as it has come; the dock says so, and a model does not run on it.
+    `then` is called when all is there.
     """
     loader = session.loader
     if loader is None or loader.complete:
+        then()
         return
     place = (session.phase_index, session.slice_index)
 
     def arrived(*_: object) -> None:
         if session.loader is loader:
             session.show_arrived()
+
+    def done(*_: object) -> None:
+        arrived()
+        if session.loader is loader:
+            then()
 
     def stopped() -> None:
         arrived()
@@ -106,7 +113,7 @@ def fill(session: Session) -> None:
         PIXELS,
         "Read the slices",
         lambda progress: loader.load(progress, place),
-        done=arrived,
+        done=done,
         failed=failed,
         cancelled=stopped,
         progressed=arrived,

@@ -1,0 +1,104 @@
+"""What the wheel and the right mouse button do over a study: another slice, zoom, brightness and contrast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import layers as look
+
+if TYPE_CHECKING:
+    from .session import Session
+
+ZOOM = 1.15
+"""How much a notch of the wheel zooms."""
+
+PIXELS = 300.0
+"""A drag of so many screen pixels moves the level by one window, or changes its width e-fold."""
+
+RIGHT = 2
+
+
+class Gestures:
+    """Wheel: slices. Ctrl and wheel: zoom at the pointer. Right button dragged: window and level.
+
+    Where there is one slice, the wheel zooms. In 3D, and without a study, everything is napari's own.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._rest = 0.0
+        viewer = session.viewer
+        # Bound methods would keep the session, and with it everything, alive in the viewer's own list.
+        self._wheel = viewer.mouse_wheel_callbacks
+        self._drag = viewer.mouse_drag_callbacks
+        # napari's own Ctrl and wheel steps along the last slider: here that zooms, as in any viewer of pictures.
+        self._napari = list(self._wheel)
+        self._wheel[:] = [self._on_wheel]
+        self._drag.append(self._on_drag)
+
+    def remove(self) -> None:
+        """Give the viewer's own gestures back."""
+        self._wheel[:] = self._napari
+        if self._on_drag in self._drag:
+            self._drag.remove(self._on_drag)
+
+    def _mine(self, viewer: Any) -> bool:
+        return self._session.volume is not None and viewer.dims.ndisplay == 2
+
+    def _on_wheel(self, viewer: Any, event: Any) -> None:
+        modifiers = {getattr(one, "name", str(one)) for one in event.modifiers}
+        volume = self._session.volume
+        if volume is None or not self._mine(viewer) or modifiers - {"Control"}:
+            for callback in self._napari:
+                callback(viewer, event)
+            return
+        notches = float(event.delta[1])
+        if volume.n_slices > 1 and not modifiers:
+            event.handled = True
+            # A touchpad sends parts of a notch.
+            self._rest += notches
+            steps = math.trunc(self._rest)
+            if steps:
+                self._rest -= steps
+                self._session.go_to(self._session.slice_index - steps)
+        elif modifiers:
+            event.handled = True
+            camera = viewer.scene.camera
+            factor = ZOOM**notches
+            here = event.position[-2:]
+            center = camera.center
+            # What lies under the pointer stays there.
+            moved = tuple(
+                point + (middle - point) / factor for point, middle in zip(here, center[-2:], strict=True)
+            )
+            camera.zoom *= factor
+            camera.center = (*center[:-2], *moved)
+
+    def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
+        volume = self._session.volume
+        if event.button != RIGHT or event.modifiers or volume is None or not self._mine(viewer):
+            return
+        layer = look.shown_image(viewer.layers, volume)
+        if layer is None:
+            return
+        # Else the layer of boxes would begin a box, and the camera would zoom.
+        event.handled = True
+        boxes = self._session.boxes
+        drawing = boxes.drawing
+        if drawing:
+            boxes.draw(False)
+        low, high = layer.contrast_limits
+        start = event.pos
+        yield
+        while event.type == "mouse_move":
+            event.handled = True
+            right, down = (float(event.pos[i] - start[i]) / PIXELS for i in (0, 1))
+            width = (high - low) * math.exp(right)
+            level = (high + low) / 2 + down * (high - low)
+            look.set_contrast(layer, level - width / 2, level + width / 2)
+            yield
+        event.handled = True
+        if drawing:
+            boxes.draw(True)

@@ -1,0 +1,109 @@
+"""The journal of the study on the screen: opened with it, tried again while it cannot be saved, left with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from psygnal import Signal
+from qtpy.QtCore import QCoreApplication, QTimer
+
+from ..annotations import AnnotationError, Journal, Placing, journal_path, remember, rescue_path
+
+if TYPE_CHECKING:
+    from ..core import DceVolume
+    from .session import Session
+
+RETRY_MS = 3000
+
+
+class Keeper:
+    """Keeps one journal at a time for a session.
+
+    Attributes:
+        trouble_changed: emitted when saving begins to fail or works again; `trouble` says which.
+    """
+
+    trouble_changed: ClassVar[Signal] = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._timer: QTimer | None = None
+        self._remembered = False
+
+    @property
+    def trouble(self) -> str:
+        """Why boxes are not saved at this moment, in a sentence, or ""."""
+        journal = self._session.journal
+        return journal.trouble if journal is not None else ""
+
+    def open(self, volume: DceVolume, source: str | None, reading: int = 1) -> Journal | None:
+        """The reader's journal of a study; None, and a sentence, where it cannot be read."""
+        session = self._session
+        folder = None
+        if source is not None:
+            path = Path(source)
+            folder = path if path.is_dir() else path.parent
+        try:
+            place = journal_path(folder, volume.identity, session.reader, reading)
+            journal = Journal(
+                place,
+                session.reader,
+                study_uid=volume.identity.study_uid,
+                reading=reading,
+                placing=Placing.of(volume),
+                rescue=rescue_path(place),
+            )
+        except AnnotationError as error:
+            session.fail(error)
+            return None
+        self._remembered = False
+        journal.enter()
+        journal.changed.connect(self._on_changed)
+        journal.trouble_changed.connect(self._on_trouble)
+        return journal
+
+    def close(self, journal: Journal) -> None:
+        """The study leaves the screen: what could not be saved is tried once more."""
+        journal.changed.disconnect(self._on_changed)
+        journal.leave()
+        journal.save()
+        journal.trouble_changed.disconnect(self._on_trouble)
+        if journal.trouble:
+            self._session.say(journal.trouble)
+        self._watch(False)
+
+    def retry(self) -> None:
+        """Try to save what could not be saved."""
+        if (journal := self._session.journal) is not None:
+            journal.save()
+
+    def _on_changed(self) -> None:
+        journal = self._session.journal
+        if journal is not None and not self._remembered and journal.path.exists():
+            self._remembered = True
+            remember(journal.path)
+        self._session.boxes_changed.emit()
+
+    def _on_trouble(self) -> None:
+        trouble = self.trouble
+        self._watch(bool(trouble))
+        self.trouble_changed.emit()
+        if trouble:
+            self._session.say(trouble)
+
+    def _watch(self, on: bool) -> None:
+        if on and QCoreApplication.instance() is not None:
+            if self._timer is None:
+                self._timer = QTimer()
+                self._timer.setInterval(RETRY_MS)
+                self._timer.timeout.connect(self.retry)
+            self._timer.start()
+        elif self._timer is not None:
+            self._timer.stop()
+
+    def shut_down(self) -> None:
+        """Try once more, and stop trying."""
+        if (journal := self._session.journal) is not None:
+            self.close(journal)
+        self._watch(False)

@@ -1,0 +1,348 @@
+"""Going through a worklist: which case is on the screen, which comes next, and what became of each.
+
+The next case is read while the person looks at this one, so that it stands on the screen at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from psygnal import Signal
+
+from ..annotations.log import ReadingLog, Standing, Turn
+from ..annotations.protocol import read_protocol
+from ..annotations.worklist import Case, Worklist, read_worklist
+from ..core import BreastAIError, DceVolume, Progress
+from . import tasks
+
+if TYPE_CHECKING:
+    from ..study import Loader
+    from .session import Session
+
+AHEAD, FIND = "ahead", "find"
+
+MOST_AHEAD = 2 << 30
+"""Bytes: a larger study is opened when it is asked for, lest two of them fill the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A study that is in memory before it is asked for."""
+
+    volume: DceVolume
+    source: str
+
+
+class Reading:
+    """A worklist, for one session.
+
+    Attributes:
+        worklist: the cases, or None.
+        log: order, place and standings, or None.
+        turn: whose study is on the screen, or is being opened; None before the first.
+        changed: emitted when the list, the place in it or a standing changes.
+    """
+
+    changed: ClassVar[Signal] = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.worklist: Worklist | None = None
+        self.log: ReadingLog | None = None
+        self.turn: Turn | None = None
+        self._ready: dict[Turn, Ready] = {}
+        self._opening: Turn | None = None
+        session.study_changed.connect(self._on_study)
+
+    # ---------------------------------------------------------------- the list
+
+    def open(self, source: str | Path) -> None:
+        """Take up a worklist, a table or a folder of studies, where the reader stopped."""
+        session = self._session
+
+        def work(progress: Progress) -> Any:
+            worklist = read_worklist(source)
+            warnings = list(worklist.warnings)
+            protocol = None
+            try:
+                protocol = read_protocol(worklist.folder)
+            except BreastAIError as error:
+                warnings.append(str(error))
+            return worklist, ReadingLog(worklist, session.reader), protocol, warnings
+
+        def done(found: Any) -> None:
+            self._settle()
+            self.worklist, self.log, protocol, warnings = found
+            self._ready.clear()
+            self.turn = None
+            if protocol is not None:
+                session.set_protocol(protocol)
+            for warning in warnings[:3]:
+                session.say(warning)
+            if len(warnings) > 3:
+                session.say(f"… and {len(warnings) - 3} more remarks on {self.worklist.source.name}.")
+            self.changed.emit()
+            self.go(self.log.place)
+
+        session.workers.start(FIND, "Read the worklist", work, done=done, failed=session.fail)
+
+    def close(self) -> None:
+        """Put the list away; the study on the screen stays."""
+        self._settle()
+        self.worklist = self.log = self.turn = None
+        self._ready.clear()
+        self.changed.emit()
+
+    def arrange(self, order: str, seed: int = 0) -> None:
+        """Put the cases in another order: "given", "random" or "repeated"."""
+        if self.log is not None:
+            self._settle()
+            self.log.arrange(order, seed)
+            self._ready.clear()
+            self.changed.emit()
+            self.go(self.log.place)
+
+    def title(self, turn: Turn) -> str:
+        """What the case is called on the screen: its id, or a number where names are hidden."""
+        if self.log is not None and self.log.blind:
+            return f"Case {self.log.turns.index(turn) + 1}"
+        return turn.case_id
+
+    def case(self, turn: Turn) -> Case:
+        """The line of the worklist."""
+        assert self.worklist is not None
+        return self.worklist.case(turn.case_id)
+
+    def standing(self, turn: Turn) -> Standing:
+        """What became of a turn, as the journal on the screen or else the log says."""
+        journal = self._session.journal
+        known = self.log.standing(turn) if self.log is not None else Standing()
+        if turn != self.turn or journal is None or self._opening is not None or self._session.volume is None:
+            return known
+        status = journal.status if journal.status != "open" or journal.touched else "to do"
+        return Standing(
+            status,
+            journal.reason,
+            len(journal.boxes),
+            self._session.volume.identity.study_uid,
+            journal.path if journal.touched else None,
+            known.path,
+        )
+
+    # ----------------------------------------------------------------- moving
+
+    def go(self, place: int) -> None:
+        """Show the case at a place of the order."""
+        log, session = self.log, self._session
+        if log is None or not log.turns:
+            return
+        self._settle()
+        log.go(place)
+        turn = log.turns[log.place]
+        self._opening = turn
+        self.turn = turn
+        self.changed.emit()
+        if (ready := self._ready.pop(turn, None)) is not None:
+            self._show(turn, ready.volume, ready.source)
+            return
+        session.workers.cancel(AHEAD)
+        path = self._path(turn)
+        if not path.exists():
+            self._opening = None
+            session.close_study()
+            session.say(
+                f"There is nothing at {path} (case “{self.title(turn)}”). Bring the folder back, or press Find "
+                "moved cases… and say where the images lie now."
+            )
+            return
+
+        def work(progress: Progress) -> Any:
+            return _open(path, progress)
+
+        def done(found: DceVolume | Loader) -> None:
+            if self.turn == turn:
+                if isinstance(found, DceVolume):
+                    self._show(turn, found, str(path))
+                else:
+                    self._show(turn, found.volume, str(path), found)
+
+        def failed(error: BaseException) -> None:
+            self._opening = None
+            session.close_study()
+            session.fail(error)
+            self.changed.emit()
+
+        session.workers.start(tasks.STUDY, "Open the case", work, done=done, failed=failed)
+
+    def next(self, step: int = 1) -> None:
+        """The next case, or with -1 the one before."""
+        if self.log is not None and 0 <= self.log.place + step < len(self.log.turns):
+            self.go(self.log.place + step)
+        elif self.log is not None:
+            self._session.say("This is the last case." if step > 0 else "This is the first case.")
+
+    def next_to_do(self) -> None:
+        """The next case that is neither done nor skipped; from the end on, the first such one."""
+        log = self.log
+        if log is None:
+            return
+        count = len(log.turns)
+        for place in [*range(log.place + 1, count), *range(log.place)]:
+            if self.standing(log.turns[place]).status in ("to do", "open"):
+                self.go(place)
+                return
+        self._settle()
+        self.changed.emit()
+        self._session.say("All cases of the worklist are done or skipped.")
+
+    def done(self) -> None:
+        """Say that the case on the screen is done, and go on. It needs a box, or “no lesion”."""
+        journal = self._session.journal
+        if journal is None or self._opening is not None:
+            return
+        if not journal.boxes and not journal.empty_case and not journal.empty_slices:
+            self._session.say(
+                "There is no box yet. Draw one, say that the case has no lesion (Shift+X), or skip it (K)."
+            )
+            return
+        if self._mark("done"):
+            self.next_to_do()
+
+    def skip(self, reason: str = "") -> None:
+        """Leave the case out, with the reason, and go on."""
+        if self._session.journal is None or self._opening is not None:
+            # What is on the screen is still the case before.
+            return
+        if self._mark("skipped", reason):
+            self.next_to_do()
+
+    def reopen(self) -> None:
+        """The case is to be worked on again."""
+        if self._session.journal is not None:
+            self._mark("open")
+
+    def _mark(self, status: str, reason: str = "") -> bool:
+        journal = self._session.journal
+        assert journal is not None
+        try:
+            journal.mark(status, reason)
+        except BreastAIError as error:
+            self._session.fail(error)
+            return False
+        self.changed.emit()
+        return True
+
+    # ---------------------------------------------------------- moved and ahead
+
+    def find_moved(self, folder: str | Path) -> None:
+        """Look in a folder, at any depth, for the images of cases that are not where the list says, by their UIDs."""
+        log, session = self.log, self._session
+        if log is None:
+            return
+        lost = {
+            standing.study_uid: turn
+            for turn in log.turns
+            if (standing := log.standing(turn)).study_uid and not self._path(turn).exists()
+        }
+        if not lost:
+            session.say(
+                "No case that was opened before is missing. A case that was never opened can only be found by its path."
+            )
+            return
+
+        def work(progress: Progress) -> Any:
+            from ..study import find_studies
+
+            return find_studies(Path(folder), set(lost), progress)
+
+        def done(found: dict[str, Path]) -> None:
+            from dataclasses import replace
+
+            for uid, path in found.items():
+                turns = [turn for turn in log.turns if turn.case_id == lost[uid].case_id]
+                for turn in turns:
+                    log.record(turn, replace(log.standing(turn), study_uid=uid, path=path))
+            session.say(f"Found {len(found)} of {len(lost)} missing cases.")
+            self.changed.emit()
+            if self.turn is not None and session.volume is None:
+                self.go(log.place)
+
+        session.workers.start(FIND, "Look for moved cases", work, done=done, failed=session.fail)
+
+    def read_ahead(self) -> None:
+        """Read the next case, once this one is all there."""
+        log, session = self.log, self._session
+        if log is None or self._opening is not None or not session.complete:
+            return
+        if log.place + 1 >= len(log.turns):
+            return
+        turn = log.turns[log.place + 1]
+        path = self._path(turn)
+        if turn in self._ready or session.workers.running(AHEAD) or not path.exists():
+            return
+
+        def work(progress: Progress) -> Any:
+            found = _open(path, progress)
+            if isinstance(found, DceVolume):
+                return found
+            if found.volume.data.nbytes > MOST_AHEAD:
+                return None
+            found.load(progress)
+            return found.volume
+
+        def done(volume: DceVolume | None) -> None:
+            # One at a time: what was read ahead and then passed over is let go.
+            self._ready.clear()
+            if volume is not None:
+                self._ready[turn] = Ready(volume, str(path))
+
+        # A case that cannot be read is said when its turn comes.
+        session.workers.start(AHEAD, "Read the next case", work, done=done, failed=_nothing)
+
+    def is_ready(self, turn: Turn) -> bool:
+        """Whether the case is in memory already."""
+        return turn in self._ready
+
+    def _path(self, turn: Turn) -> Path:
+        assert self.log is not None
+        return self.log.standing(turn).path or self.case(turn).path
+
+    def _show(self, turn: Turn, volume: DceVolume, source: str, loader: Loader | None = None) -> None:
+        self._opening = None
+        self._session.show_study(volume, source, loader=loader, reading=turn.reading)
+        # The study's own signal came before the turn was known to be shown.
+        self.turn = turn
+        if loader is not None:
+            tasks.fill(self._session, self.read_ahead)
+        else:
+            self.read_ahead()
+        self.changed.emit()
+
+    def _settle(self) -> None:
+        """Write down how the case on the screen stands before another takes its place."""
+        if self.log is not None and self.turn is not None and self._session.volume is not None:
+            self.log.record(self.turn, self.standing(self.turn))
+
+    def _on_study(self) -> None:
+        """A study that was opened by another door is no case of the list."""
+        if self.turn is not None and self._opening is None and self._session.volume is None:
+            self.changed.emit()
+
+
+def _open(path: Path, progress: Progress) -> DceVolume | Loader:
+    from ..study import open_study
+
+    found = open_study(path, progress)
+    if not isinstance(found, DceVolume):
+        tasks.load_first(found, progress)
+    return found
+
+
+def _nothing(error: BaseException) -> None:
+    return
+
+
+Action = Callable[[], None]
