@@ -310,6 +310,11 @@ def sides(volume: DceVolume) -> dict[str, str]:
     return {"top": top, "bottom": bottom, "left": left, "right": right}
 
 
+def has_size(volume: DceVolume) -> bool:
+    """Whether the pixels have a size in millimetres: a picture without one counts a pixel as 1 mm."""
+    return bool(volume.frames) or volume.n_slices > 1 or volume.geometry.spacing != (1.0, 1.0, 1.0)
+
+
 def _has_place(volume: DceVolume) -> bool:
     return bool(volume.identity.frame_of_reference_uid) or volume.n_slices > 1
 

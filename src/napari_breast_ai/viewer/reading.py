@@ -5,7 +5,6 @@ The next case is read while the person looks at this one, so that it stands on t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -74,7 +73,7 @@ class Reading:
             return worklist, ReadingLog(worklist, session.reader), protocol, warnings
 
         def done(found: Any) -> None:
-            self._settle()
+            self.settle()
             self.worklist, self.log, protocol, warnings = found
             self._ready.clear()
             self.turn = None
@@ -91,15 +90,23 @@ class Reading:
 
     def close(self) -> None:
         """Put the list away; the study on the screen stays."""
-        self._settle()
+        self.settle()
         self.worklist = self.log = self.turn = None
         self._ready.clear()
         self.changed.emit()
 
+    def set_reader(self) -> None:
+        """Take up the list where the session's new reader stopped in it."""
+        if self.worklist is not None:
+            self.log = ReadingLog(self.worklist, self._session.reader)
+            self._ready.clear()
+            self.changed.emit()
+            self.go(self.log.place)
+
     def arrange(self, order: str, seed: int = 0) -> None:
         """Put the cases in another order: "given", "random" or "repeated"."""
         if self.log is not None:
-            self._settle()
+            self.settle()
             self.log.arrange(order, seed)
             self._ready.clear()
             self.changed.emit()
@@ -139,7 +146,7 @@ class Reading:
         log, session = self.log, self._session
         if log is None or not log.turns:
             return
-        self._settle()
+        self.settle()
         log.go(place)
         turn = log.turns[log.place]
         self._opening = turn
@@ -194,7 +201,7 @@ class Reading:
             if self.standing(log.turns[place]).status in ("to do", "open"):
                 self.go(place)
                 return
-        self._settle()
+        self.settle()
         self.changed.emit()
         self._session.say("All cases of the worklist are done or skipped.")
 
@@ -321,7 +328,7 @@ class Reading:
             self.read_ahead()
         self.changed.emit()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Write down how the case on the screen stands before another takes its place."""
         if self.log is not None and self.turn is not None and self._session.volume is not None:
             self.log.record(self.turn, self.standing(self.turn))
@@ -343,6 +350,3 @@ def _open(path: Path, progress: Progress) -> DceVolume | Loader:
 
 def _nothing(error: BaseException) -> None:
     return
-
-
-Action = Callable[[], None]

@@ -27,7 +27,12 @@ class Readout:
         session.viewer.canvas.overlays[NAME] = self._overlay
         session.viewer.dims.events.ndisplay.connect(self.refresh)
         session.viewer.dims.events.order.connect(self.refresh)
-        for signal in (session.position_changed, session.study_changed, session.prediction_changed):
+        for signal in (
+            session.position_changed,
+            session.study_changed,
+            session.prediction_changed,
+            session.boxes_changed,
+        ):
             signal.connect(self.refresh)
 
     @property
@@ -38,7 +43,9 @@ class Readout:
     def refresh(self, event: Any = None) -> None:
         """Write anew."""
         lines = describe(self._session)
-        self._overlay.text = "\n".join(lines)
+        text = "\n".join(lines)
+        if text != self._overlay.text:
+            self._overlay.text = text
         self._overlay.visible = bool(lines)
 
     def remove(self) -> None:
@@ -57,7 +64,17 @@ def describe(session: Session) -> list[str]:
     z, phase = session.slice_index, session.phase_index
     time = volume.times.start_s[phase]
     when = "pre-contrast" if phase == volume.pre_contrast else f"{time:.0f} s"
-    lines = [f"Slice {_of(z, volume.n_slices)}   Phase {_of(phase, volume.n_phases)}, {when}"]
+    parts = []
+    if volume.n_slices > 1:
+        parts.append(f"Slice {_of(z, volume.n_slices)}")
+    if volume.n_phases > 1:
+        parts.append(f"Phase {_of(phase, volume.n_phases)}, {when}")
+    lines = ["   ".join(parts)] if parts else []
+    journal = session.journal
+    if journal is not None and journal.empty_case:
+        lines.append("No lesion in this case, as you said")
+    elif journal is not None and z in journal.empty_slices:
+        lines.append("No lesion on this slice, as you said")
     if prediction is not None:
         if z in prediction.slices:
             at = prediction.slices.index(z)

@@ -93,6 +93,7 @@ class Session:
         self.cases = Cases(self)
         self._dynamic: Layer | None = None
         self._reading_number = 1
+        self._told: set[str] = set()
         self._closed = False
         self.keeper: Keeper = Keeper(self)
         self.boxes: BoxesLayer = BoxesLayer(self)
@@ -238,7 +239,7 @@ class Session:
         self.study_changed.emit()
         self.boxes_changed.emit()
         for warning in (*volume.warnings, *(self.journal.warnings if self.journal else ())):
-            self.say(warning)
+            self.say(warning, once=True)
         if self.journal is not None and self.journal.read_only:
             self.say(self.journal.read_only)
 
@@ -264,7 +265,7 @@ class Session:
         self.viewer.dims.last_used = max(0, self.viewer.dims.ndim - 3)
         self.viewer.scene.camera.orientation2d = look.upright(volume)
         canvas = self.viewer.canvas
-        canvas.overlays.scale_bar.visible = True
+        canvas.overlays.scale_bar.visible = look.has_size(volume)
         # Around the images it is dark in every theme: eyes are used to the dark, and what is written stays legible.
         if canvas.background_color_override is None:
             canvas.background_color_override = "black"
@@ -344,12 +345,33 @@ class Session:
             if self.current_label not in protocol.labels:
                 self.set_label(protocol.labels[0])
 
+    def set_reader(self, reader: str) -> None:
+        """Another person sits down: from now on boxes are theirs, and the case shows their boxes."""
+        reader = reader.strip()
+        if not reader or reader == self.reader:
+            return
+        self.reading.settle()
+        if self.journal is not None:
+            self.keeper.close(self.journal)
+        self.reader = reader
+        if self.volume is not None:
+            number = self.journal.reading if self.journal is not None else 1
+            self.journal = self.keeper.open(self.volume, self.source, number)
+            self.study_changed.emit()
+            self.boxes_changed.emit()
+        self.reading.set_reader()
+
     # -------------------------------------------------------------------- say
 
-    def say(self, sentence: str) -> None:
-        """Tell the person something that needs attention, in the dock and as a notification."""
+    def say(self, sentence: str, once: bool = False) -> None:
+        """Tell the person something that needs attention, in the dock and as a notification.
+
+        With `once` the same sentence is a notification the first time only: a list of pictures says the same of each.
+        """
         self.said.emit(sentence)
-        notices.warn(sentence)
+        if not once or sentence not in self._told:
+            notices.warn(sentence)
+        self._told.add(sentence)
 
     def fail(self, error: BaseException) -> None:
         """Tell the person what could not be done: a sentence for bad input, an honest report for a defect."""

@@ -6,9 +6,22 @@ from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 
-def choose_study(parent: QWidget | None) -> str:
+def choose_study(parent: QWidget | None, title: str = "Open the folder of a breast DCE study") -> str:
     """Ask for a study's folder; "" where the person thinks better of it."""
-    return _choose(parent, "Open the folder of a breast DCE study", "study folder")
+    return _choose(parent, title, "study folder")
+
+
+def choose_table(parent: QWidget | None) -> str:
+    """Ask for a worklist; "" where the person thinks better of it."""
+    settings = QSettings("napari-breast-ai", "napari-breast-ai")
+    start = str(settings.value("study folder", ""))
+    kinds = "Tables (*.csv *.tsv *.txt);;All files (*)"
+    return str(QFileDialog.getOpenFileName(parent, "Open a worklist", start, kinds)[0])
+
+
+def choose_moved(parent: QWidget | None) -> str:
+    """Ask where the images of cases lie now; "" where the person thinks better of it."""
+    return _choose(parent, "Where do the images lie now?", "study folder")
 
 
 def choose_files(parent: QWidget | None) -> list[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 
 from ..palette import label_color
 from ..shortcuts import tooltip
@@ -26,7 +25,7 @@ class ClassesPanel(Section):
         self._session = session
         self._grid = QGridLayout()
         self._grid.setSpacing(4)
-        self.buttons: dict[str, QToolButton] = {}
+        self.buttons: dict[str, QPushButton] = {}
         self.body.addLayout(self._grid)
         self.draw_button = _tool("Draw", tooltip("draw"))
         self.draw_button.clicked.connect(session.boxes.draw)
@@ -60,10 +59,9 @@ class ClassesPanel(Section):
             old.deleteLater()
         self.buttons = {}
         for index, label in enumerate(self._session.protocol.labels):
-            made = QToolButton()
-            made.setText(f"{label}  ({index + 1})")
+            made = QPushButton(f"{label}  ({index + 1})")
             made.setIcon(swatch(label_color(label, self._session.protocol)))
-            made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            made.setStyleSheet("text-align: left; padding: 4px 6px;")
             made.setCheckable(True)
             made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             made.setToolTip(

@@ -8,6 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from ...annotations.lesions import Lesion, lesions
+from ...core import DceVolume
+from .. import layers as look
 from ..palette import label_color
 from ..shortcuts import tooltip
 from .classes_panel import swatch
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 _KEY = Qt.ItemDataRole.UserRole
+LINE, MOST_LINES = 18, 8
 
 
 class LesionsPanel(Section):
@@ -27,11 +30,10 @@ class LesionsPanel(Section):
         self._session = session
         self._lesions: dict[str, Lesion] = {}
         self.table = QTreeWidget()
-        self.table.setHeaderLabels(["Lesion", "Slices", "Size, mm"])
+        self.table.setHeaderLabels(["Lesion", "Slices", "Size"])
         self.table.setRootIsDecorated(False)
         self.table.setUniformRowHeights(True)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setMinimumHeight(110)
         self.table.setToolTip(
             "Extent across the columns × down the rows × through the slices, of all its boxes"
         )
@@ -67,13 +69,14 @@ class LesionsPanel(Section):
             self.table.clear()
             for lesion in found:
                 assert volume is not None
-                depth, height, width = lesion.size_mm(volume.geometry)
                 first, last = lesion.boxes[0].z, lesion.boxes[-1].z
                 slices = f"{first}" if first == last else f"{first}–{last}"
-                item = QTreeWidgetItem([lesion.label, slices, f"{width:.0f} × {height:.0f} × {depth:.0f}"])
+                item = QTreeWidgetItem([lesion.label, slices, _size(lesion, volume)])
                 item.setIcon(0, swatch(label_color(lesion.label, session.protocol)))
                 item.setData(0, _KEY, lesion.key)
                 self.table.addTopLevelItem(item)
+        lines = min(max(len(self._lesions), 2), MOST_LINES)
+        self.table.setFixedHeight(self.table.header().sizeHint().height() + lines * LINE + 6)
         ready = journal is not None and not journal.read_only
         self.slice_button.setEnabled(ready)
         self.case_button.setEnabled(ready)
@@ -89,9 +92,10 @@ class LesionsPanel(Section):
         self.slice_button.setChecked(session.slice_index in journal.empty_slices)
         self.case_button.setChecked(journal.empty_case)
         boxes, empty = len(journal.boxes), len(journal.empty_slices)
-        parts = [f"{boxes} box{'es' if boxes != 1 else ''} on {len({b.z for b in journal.boxes})} slices"]
+        slices = len({box.z for box in journal.boxes})
+        parts = [f"{_many(boxes, 'box', 'boxes')} on {_many(slices, 'slice', 'slices')}"]
         if empty:
-            parts.append(f"{empty} slice{'s' if empty > 1 else ''} said to have no lesion")
+            parts.append(f"{_many(empty, 'slice', 'slices')} said to have no lesion")
         if journal.empty_case:
             parts.append("the case is said to have no lesion")
         saved = "" if journal.unsaved else (" Saved." if journal.touched else "")
@@ -107,3 +111,15 @@ class LesionsPanel(Section):
         box = on_slice[0] if on_slice else boxes[len(boxes) // 2]
         self._session.go_to(box.z)
         self._session.boxes.select(box.id)
+
+
+def _size(lesion: Lesion, volume: DceVolume) -> str:
+    """Across × down × through, in millimetres, or in pixels where the picture has no size."""
+    depth, height, width = lesion.size_mm(volume.geometry)
+    if not look.has_size(volume):
+        return f"{width:.0f} × {height:.0f} px"
+    return f"{width:.0f} × {height:.0f} × {depth:.0f} mm"
+
+
+def _many(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
