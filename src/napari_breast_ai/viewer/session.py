@@ -143,12 +143,11 @@ class Session:
             volume: the study.
             source: the folder or file it came from; None for one that has none, such as a phantom.
             boxes: given boxes (a phantom's truth), shown apart from the reader's own.
-            loader: where the volume is still to be filled; `tasks.open_path` goes on with it.
+            loader: where the volume is still to be filled, which then goes on behind the screen.
         """
         self.close_study()
         for data, settings, kind in look.volume_layers(volume, source, boxes, loader):
             self.viewer.add_layer(Layer.create(data, settings, kind))
-        self.loader = loader
         self.viewer.layers.selection.active = self._dynamic
         self.viewer.reset_view()
 

@@ -63,7 +63,6 @@ def _open(session: Session, find: Callable[[Progress], DceVolume | Loader], sour
             session.show_study(found, source)
         else:
             session.show_study(found.volume, source, loader=found)
-            fill(session)
 
     session.workers.start(STUDY, "Open the study", work, done=show, failed=session.fail)
 
