@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (  # type: ignore[attr-defined]
 
 from ...core import BreastAIError
 from ..cases import BESIDE, SCAN
+from ..following import FOLLOW
 from ..tasks import PIXELS, STUDY
 from .cases_tree import NAMES, OVERRULED, WARNED, CasesTree, role_name
 from .choose import choose_files, choose_study
@@ -30,7 +31,7 @@ from .section import button, row, sentence
 
 WIDTH = 380
 ROLES = ("dce", "t1", "t2", "dwi", "adc", "derived", "other")
-_JOBS = (SCAN, STUDY, PIXELS, BESIDE)
+_JOBS = (SCAN, STUDY, PIXELS, BESIDE, FOLLOW)
 
 
 class CasesDock(Dock):
@@ -164,10 +165,7 @@ class CasesDock(Dock):
         except BreastAIError as error:
             self.session.fail(error)
             return
-        if self.session.cases.decide(decision) and self.session.volume is not None:
-            self._say(
-                "The study on the screen is as it was opened: open the group again to see the decision in it."
-            )
+        self.session.cases.decide(decision)
 
     def _role(self, role: str) -> None:
         from ...study.deciding import set_role
