@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core import FrameRef, Progress
+from ..core import DceVolume, FrameRef, Progress
 from . import layers as look
 
 if TYPE_CHECKING:
@@ -32,18 +32,21 @@ def follow(session: Session, index: StudyIndex) -> None:
         return
 
     def work(progress: Progress) -> Loader:
-        from ..study import Loader
+        from ..study import Loader, recall_times
 
         made = Loader(group)
+        made.volume = recall_times(made.volume, session.source)
         _adopt(made, volume, None if loader is None else loader.loaded)
-        phase, z = _place(made, here)
+        phase, z = _place(made, here) or (0, 0)
         made.load(progress, (phase, z), only={(phase, z), (made.volume.pre_contrast, z)})
         return made
 
     def show(made: Loader) -> None:
         # Another study may have been opened meanwhile.
         if session.volume is volume:
-            _show(session, made)
+            # The sliders may have been moved meanwhile.
+            now = volume.frames[session.phase_index][session.slice_index]
+            show_instead(session, made.volume, made, _place(made, now) or _place(made, here))
 
     session.workers.start(FOLLOW, "Follow the decision", work, done=show, failed=session.fail)
 
@@ -81,16 +84,24 @@ def _adopt(made: Loader, volume: Any, loaded: Any) -> None:
                 made.loaded[p, z] = True
 
 
-def _place(made: Loader, ref: FrameRef) -> tuple[int, int]:
+def _place(made: Loader, ref: FrameRef) -> tuple[int, int] | None:
     """Where the image is in the new volume."""
-    return next((p, refs.index(ref)) for p, refs in enumerate(made.volume.frames) if ref in refs)
+    return next(((p, refs.index(ref)) for p, refs in enumerate(made.volume.frames) if ref in refs), None)
 
 
-def _show(session: Session, made: Loader) -> None:
-    """In place of the study on the screen; place, zoom and how the images look stay."""
+def show_instead(
+    session: Session, volume: DceVolume, loader: Loader | None = None, place: tuple[int, int] | None = None
+) -> None:
+    """Show a study in place of the one on the screen whose images it holds; zoom and how they look stay.
+
+    Args:
+        session: of the window.
+        volume: the study as it is now.
+        loader: where it is still to be filled.
+        place: phase and slice to show; None for those of now.
+    """
     viewer, old = session.viewer, session.volume
-    assert old is not None
-    place = _place(made, old.frames[session.phase_index][session.slice_index])
+    place = place or (session.phase_index, session.slice_index)
     camera = viewer.scene.camera
     seen = (camera.center, camera.zoom, camera.angles)
     kept: dict[str, dict[str, Any]] = {}
@@ -106,7 +117,7 @@ def _show(session: Session, made: Loader) -> None:
         if entry["role"] == look.REFERENCE:
             boxes = entry["boxes"]
     asked = session.prediction is not None
-    session.show_study(made.volume, session.source, boxes, loader=made)
+    session.show_study(volume, session.source, boxes, loader)
     for layer in viewer.layers:
         for name, value in kept.get(look.info(layer).get("role", ""), {}).items():
             setattr(layer, name, value)

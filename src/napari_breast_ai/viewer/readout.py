@@ -55,8 +55,8 @@ def describe(session: Session) -> list[str]:
     if volume is None:
         return []
     z, phase = session.slice_index, session.phase_index
-    time = volume.times.start_s[phase]
-    when = "pre-contrast" if phase == volume.pre_contrast else f"{time:.0f} s"
+    time = "time unknown" if "unknown" in volume.times.source else f"{volume.times.start_s[phase]:.0f} s"
+    when = "pre-contrast" if phase == volume.pre_contrast else time
     lines = [f"Slice {_of(z, volume.n_slices)}   Phase {_of(phase, volume.n_phases)}, {when}"]
     if prediction is not None:
         if z in prediction.slices:

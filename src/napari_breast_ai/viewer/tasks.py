@@ -44,9 +44,11 @@ def open_group(session: Session, group: Group, source: str | None) -> None:
     """Show one group of an index in place of the present study, as `open_path` does."""
 
     def find(progress: Progress) -> Loader:
-        from ..study import Loader
+        from ..study import Loader, recall_times
 
-        return Loader(group)
+        loader = Loader(group)
+        loader.volume = recall_times(loader.volume, source)
+        return loader
 
     _open(session, find, source)
 
