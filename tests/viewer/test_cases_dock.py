@@ -12,8 +12,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QTreeWidgetItem, QWidget
 
+from conftest import make_prediction
 from napari_breast_ai.phantom import write_dicom
-from napari_breast_ai.study import read_study, scan
+from napari_breast_ai.study import Loader, read_study, scan
 from napari_breast_ai.viewer import notices, tasks
 from napari_breast_ai.viewer.session import get_session
 
@@ -243,3 +244,119 @@ def test_beside_in_a_second_canvas(hand: Hand, case: Path, told: list[str]) -> N
     hand.session.go_to(3)
     assert not beside.model.layers
     assert told == ["6 series are joined as phases of one scan."]
+
+
+class TestTheScreenFollows:
+    """A decision about the study on the screen is seen at once, and what is in memory is not read again."""
+
+    @pytest.fixture
+    def reads(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many images are read, once the study is there."""
+        found: list[int] = []
+        read = Loader._read
+
+        def counted(loader: Loader, part: Any) -> None:
+            found.append(len(part))
+            read(loader, part)
+
+        monkeypatch.setattr(Loader, "_read", counted)
+        return found
+
+    @pytest.fixture
+    def shown(self, hand: Hand, case: Path, told: list[str], reads: list[int]) -> Hand:
+        hand.look_at(case)
+        hand.key(Qt.Key.Key_Right)
+        hand.key(Qt.Key.Key_Return)
+        self.settled(hand)
+        hand.session.go_to(4, 2)
+        reads.clear()
+        told.clear()
+        return hand
+
+    @staticmethod
+    def settled(hand: Hand) -> None:
+        session = hand.session
+        hand.wait(lambda: session.volume is not None and session.complete and session.workers.busy is None)
+        QTest.qWait(30)
+
+    @staticmethod
+    def row(hand: Hand, phase: int) -> QTreeWidgetItem:
+        """The row of a phase of the group on the screen."""
+        group = next(one for one in hand.items() if one.font(0).bold())
+        group.setExpanded(True)
+        return group.child(phase)
+
+    def check(self, hand: Hand, case: Path, image: Any, reads: list[int]) -> None:
+        """The screen shows what opening anew would show, and still the same image."""
+        self.settled(hand)
+        before = list(reads)
+        session, fresh = hand.session, read_study(case)
+        reads[:] = before
+        assert session.volume.pre_contrast == fresh.pre_contrast
+        assert session.volume.times == fresh.times and session.volume.frames == fresh.frames
+        np.testing.assert_array_equal(session.volume.data, fresh.data)
+        dynamic = hand.viewer.layers["Dynamic"]
+        np.testing.assert_array_equal(dynamic._slice.image.raw, image)
+        assert any(one.font(0).bold() for one in hand.items())
+
+    def test_pre_contrast_order_and_undo(self, shown: Hand, case: Path, reads: list[int]) -> None:
+        session, dynamic = shown.session, shown.viewer.layers["Dynamic"]
+        dynamic.contrast_limits = (10, 200)
+        shown.viewer.layers["Subtraction"].visible = True
+        shown.viewer.scene.camera.zoom = 3.5
+        image, pixels = np.array(session.volume.data[2, 4]), session.volume.data
+        shown.point(self.row(shown, 1))
+        shown.press("pre")
+        self.check(shown, case, image, reads)
+        assert session.volume.pre_contrast == 1 and session.volume.data is pixels
+        subtraction = shown.viewer.layers["Subtraction"]
+        np.testing.assert_array_equal(subtraction.data[2, 4], pixels[2, 4].astype(np.float32) - pixels[1, 4])
+        assert subtraction.visible and tuple(shown.viewer.layers["Dynamic"].contrast_limits) == (10, 200)
+        assert shown.viewer.scene.camera.zoom == 3.5
+
+        shown.point(self.row(shown, 2))
+        shown.key(Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+        self.check(shown, case, image, reads)
+        assert (session.slice_index, session.phase_index) == (4, 3), "the image has a new place"
+
+        shown.press("undo")
+        shown.press("undo")
+        self.check(shown, case, image, reads)
+        assert (session.phase_index, session.volume.pre_contrast) == (2, 0)
+        assert reads == [], "everything was in memory"
+
+    def test_split_and_merge(self, shown: Hand, case: Path, reads: list[int]) -> None:
+        session = shown.session
+        image = np.array(session.volume.data[2, 4])
+        shown.point(self.row(shown, 4))
+        shown.point(self.row(shown, 5), Qt.KeyboardModifier.ShiftModifier)
+        shown.press("split")
+        self.check(shown, case, image, reads)
+        assert session.volume.n_phases == 4 and reads == []
+        parts = [one for one in shown.items() if "✎" in one.text(0)]
+        shown.point(parts[0])
+        shown.point(parts[1], Qt.KeyboardModifier.ControlModifier)
+        shown.press("merge")
+        self.check(shown, case, image, reads)
+        assert session.volume.n_phases == 6
+        assert sum(reads) == 2 * 6, "only what the screen did not have"
+
+    def test_what_changes_no_image_changes_nothing(
+        self, shown: Hand, reads: list[int], told: list[str]
+    ) -> None:
+        volume = shown.session.volume
+        shown.point(next(one for one in shown.items() if one.font(0).bold()))
+        shown.press("ignore")
+        other = next(one for one in shown.items() if one.text(1) == "subtraction")
+        shown.point(other)
+        shown.press("ignore")
+        self.settled(shown)
+        assert shown.session.volume is volume and reads == [] and told == []
+
+    def test_a_prediction_of_what_was_is_taken_off(self, shown: Hand, told: list[str]) -> None:
+        shown.session.set_prediction(make_prediction(shown.session.volume))
+        shown.point(self.row(shown, 1))
+        shown.press("pre")
+        self.settled(shown)
+        assert shown.session.prediction is None
+        assert any("run the model again" in one for one in told)

@@ -10,6 +10,7 @@ from .outline import outline
 from .overrules import Decision, Overrules, Wanted, apply
 from .roles import ROLES, Role
 from .scan import scan
+from .told_times import recall_times, tell_times, times_unknown
 from .writers import write_dicom_series, write_nifti
 
 __all__ = [
@@ -33,8 +34,11 @@ __all__ = [
     "overruled",
     "read_overrules",
     "read_study",
+    "recall_times",
     "save",
     "scan",
+    "tell_times",
+    "times_unknown",
     "write_dicom_series",
     "write_nifti",
 ]

@@ -12,6 +12,7 @@ from .index import Group
 from .keeping import overruled
 from .loading import Loader
 from .scan import scan
+from .told_times import recall_times
 
 
 def assemble(group: Group, progress: Progress = silent) -> DceVolume:
@@ -62,10 +63,25 @@ def open_study(
 ) -> DceVolume | Loader:
     """As `read_study`, but a DICOM series comes as a `Loader` that has read no pixels yet.
 
+    Times that a person told before (`tell_times`) are recalled where the files tell none.
+
     Raises:
         StudyError: nothing is there, or nothing is dynamic; the sentence says which.
     """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    found = _found(path, paths, progress, times)
+    if isinstance(found, DceVolume):
+        return recall_times(found, paths[0])
+    found.volume = recall_times(found.volume, paths[0])
+    return found
+
+
+def _found(
+    path: str | Path | Sequence[str | Path],
+    paths: Sequence[Path],
+    progress: Progress,
+    times: Sequence[float] | None,
+) -> DceVolume | Loader:
     other = open_other(paths, times, progress)
     if other is not None:
         return other

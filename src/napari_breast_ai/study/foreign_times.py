@@ -82,9 +82,9 @@ def find_times(
     if phases > 1:
         odd = f" (its header says {step_s:g} s between phases, which cannot be)" if step_s else ""
         warnings = (
-            f"When the phases were taken is unknown{odd}. Write a file “{case}.json” beside the images with "
-            f'{{"phase_times_s": [0, 90, ...]}}, {phases} times in seconds, or open it on the command line with '
-            "--times.",
+            f"When the phases were taken is unknown{odd}. Type their times in the Review dock; or write a file "
+            f'“{case}.json” beside the images with {{"phase_times_s": [0, 90, ...]}}, {phases} times in seconds; or '
+            "open it on the command line with --times.",
         )
     return FoundTimes(PhaseTimes((0.0,) * phases, ("unknown",) * phases), warnings=warnings, **more)
 

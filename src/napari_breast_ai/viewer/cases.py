@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import BreastAIError, Progress
 from . import tasks
+from .following import follow
 
 if TYPE_CHECKING:
     from ..study import Decision, Group, Overrules, StudyIndex
@@ -64,7 +65,10 @@ class Cases:
         self._session.index_changed.emit()
 
     def decide(self, decision: Decision) -> bool:
-        """Keep one more decision and show what comes of it. False, and a sentence, where that cannot be."""
+        """Keep one more decision and show what comes of it, in the study on the screen too.
+
+        False, and a sentence, where that cannot be.
+        """
         from ..study.overrules import check
 
         if self.found is None or self._overrules is None:
@@ -96,6 +100,7 @@ class Cases:
         self._overrules = overrules
         self.index = apply(self.found, overrules)
         self._session.index_changed.emit()
+        follow(self._session, self.index)
         return True
 
     def open(self, group: Group) -> None:
@@ -127,5 +132,6 @@ class Cases:
         volume = self._session.volume
         if volume is None or not volume.frames or volume.n_phases != group.n_phases:
             return False
-        first, ref = group.frames[0], volume.frames[0][0]
-        return (first.source.sop_instance_uid, first.number) == (ref.sop_instance_uid, ref.frame)
+        firsts = [phase.frames[0] for phase in group.phases]
+        shown = {(refs[0].sop_instance_uid, refs[0].frame) for refs in volume.frames}
+        return shown == {(first.source.sop_instance_uid, first.number) for first in firsts}

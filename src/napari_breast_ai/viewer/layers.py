@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEY = "napari_breast_ai"
 """Key of our entry in a layer's metadata: a dict with `role`, `volume` and `source`; of an image the `contrast` it
-begins with; of a study that is read on demand the `loader`."""
+begins with; where its pixels are read behind it the `loader`."""
 
 AXES = ("phase", "z", "y", "x")
 UNITS = ("pixel", "mm", "mm", "mm")
@@ -104,15 +104,14 @@ def volume_layers(
         volume: the study.
         source: the folder or file it was read from, beside which its boxes are kept.
         boxes: boxes that are given (a phantom's truth); shown in a layer that cannot be edited.
-        loader: where the volume is still to be filled: the contrast is taken from what has been read so far. None
-            where all is there.
-        on_demand: the layers read what is asked of them (`OnDemand`) and hold the loader, so that a session that
-            finds them can fill the rest; else somebody fills the volume and refreshes the layers.
+        loader: where the volume is still to be filled: the contrast is taken from what has been read so far, and a
+            session that finds the layers fills the rest. None where all is there.
+        on_demand: the layers read what is asked of them (`OnDemand`), for there may be no session.
     """
     shared = _shared(volume, 4)
     loaded = None if loader is None else loader.loaded
     data = OnDemand(loader) if on_demand and loader is not None and not loader.complete else volume.data
-    more = {} if data is volume.data else {"loader": loader}
+    more = {} if loader is None else {"loader": loader}
     if loaded is None or loaded.all():
         low, high = contrast(volume.data)
         sub_low, sub_high = subtraction_contrast(volume)

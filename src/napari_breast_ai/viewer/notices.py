@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
+
+from ..core import Progress
 
 RESEARCH_USE = "Research use only — not a medical device"
 
@@ -61,3 +65,18 @@ def complain(sentence: str) -> None:
     from napari.utils.notifications import show_error
 
     show_error(sentence)
+
+
+@contextmanager
+def activity(what: str) -> Iterator[Progress]:
+    """A bar in napari's activity dock, for work that one of napari's own menus waits for."""
+    from napari.utils import progress
+
+    with progress(total=0, desc=what) as bar:
+
+        def report(done: int, total: int, what: str) -> None:
+            bar.total = total
+            bar.set_description(what)
+            bar.update(done - bar.n)
+
+        yield report

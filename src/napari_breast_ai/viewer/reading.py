@@ -320,12 +320,6 @@ class Reading:
     def _show(self, turn: Turn, volume: DceVolume, source: str, loader: Loader | None = None) -> None:
         self._opening = None
         self._session.show_study(volume, source, loader=loader, reading=turn.reading)
-        # The study's own signal came before the turn was known to be shown.
-        self.turn = turn
-        if loader is not None:
-            tasks.fill(self._session, self.read_ahead)
-        else:
-            self.read_ahead()
         self.changed.emit()
 
     def settle(self) -> None:

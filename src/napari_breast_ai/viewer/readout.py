@@ -62,8 +62,8 @@ def describe(session: Session) -> list[str]:
     if volume is None:
         return []
     z, phase = session.slice_index, session.phase_index
-    time = volume.times.start_s[phase]
-    when = "pre-contrast" if phase == volume.pre_contrast else f"{time:.0f} s"
+    time = "time unknown" if "unknown" in volume.times.source else f"{volume.times.start_s[phase]:.0f} s"
+    when = "pre-contrast" if phase == volume.pre_contrast else time
     parts = []
     if volume.n_slices > 1:
         parts.append(f"Slice {_of(z, volume.n_slices)}")

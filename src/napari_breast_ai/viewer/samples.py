@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .layers import LayerData, volume_layers
+from .notices import activity
 from .tasks import SAMPLE_SEED
 
 
@@ -19,16 +20,8 @@ def phantom_nme() -> list[LayerData]:
 
 
 def _phantom(kind: Literal["igm", "nme"]) -> list[LayerData]:
-    from napari.utils import progress
-
     from ..phantom import PhantomSpec, make_phantom
 
-    with progress(total=0, desc="Making the phantom") as bar:
-
-        def report(done: int, total: int, what: str) -> None:
-            bar.total = total
-            bar.set_description(what)
-            bar.update(done - bar.n)
-
+    with activity("Making the phantom") as report:
         phantom = make_phantom(PhantomSpec(kind=kind, seed=SAMPLE_SEED), report)
     return volume_layers(phantom.volume, None, phantom.truth.boxes)

@@ -137,7 +137,7 @@ class Session:
             volume: the study.
             source: the folder or file it came from; None for one that has none, such as a phantom.
             boxes: given boxes (a phantom's truth), shown apart from the reader's own.
-            loader: where the volume is still to be filled; `tasks.open_path` goes on with it.
+            loader: where the volume is still to be filled, which then goes on behind the screen.
             reading: which reading of the case by this reader it is: each has boxes of its own.
         """
         self._reading_number = reading
@@ -146,7 +146,6 @@ class Session:
             self.close_study()
             for data, settings, kind in wanted:
                 self.viewer.add_layer(Layer.create(data, settings, kind))
-            self.loader = loader
             self.viewer.layers.selection.active = self._dynamic
         self.viewer.reset_view()
 
@@ -215,7 +214,6 @@ class Session:
         self.volume, self.source, self._dynamic = volume, found.get("source"), layer
         self.loader = found.get("loader")
         self._begin_study(volume)
-        tasks.fill(self)
 
     def _arrange(self) -> None:
         """Put our layers in order, wherever napari adds them: images, heat maps, boxes."""
@@ -242,6 +240,7 @@ class Session:
             self.say(warning, once=True)
         if self.journal is not None and self.journal.read_only:
             self.say(self.journal.read_only)
+        tasks.fill(self)
 
     def _leave_study(self) -> None:
         self.workers.cancel("study")

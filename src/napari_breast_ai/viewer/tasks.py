@@ -44,9 +44,11 @@ def open_group(session: Session, group: Group, source: str | None) -> None:
     """Show one group of an index in place of the present study, as `open_path` does."""
 
     def find(progress: Progress) -> Loader:
-        from ..study import Loader
+        from ..study import Loader, recall_times
 
-        return Loader(group)
+        loader = Loader(group)
+        loader.volume = recall_times(loader.volume, source)
+        return loader
 
     _open(session, find, source)
 
@@ -63,7 +65,6 @@ def _open(session: Session, find: Callable[[Progress], DceVolume | Loader], sour
             session.show_study(found, source)
         else:
             session.show_study(found.volume, source, loader=found)
-            fill(session)
 
     session.workers.start(STUDY, "Open the study", work, done=show, failed=session.fail)
 
@@ -79,15 +80,15 @@ def load_first(loader: Loader, progress: Progress = silent) -> None:
     loader.load(progress, (phase, z), only={(phase, z), (loader.volume.pre_contrast, z)})
 
 
-def fill(session: Session, then: Callable[[], None] = lambda: None) -> None:
+def fill(session: Session) -> None:
     """Read the slices that are still missing, from the one on the screen outwards.
 
     Stopped by the person, the study stays as far as it has come; the dock says so, and a model does not run on it.
-    `then` is called when all is there.
+    When all is there, the next case of a worklist is read ahead.
     """
     loader = session.loader
     if loader is None or loader.complete:
-        then()
+        session.reading.read_ahead()
         return
     place = (session.phase_index, session.slice_index)
 
@@ -98,7 +99,7 @@ def fill(session: Session, then: Callable[[], None] = lambda: None) -> None:
     def done(*_: object) -> None:
         arrived()
         if session.loader is loader:
-            then()
+            session.reading.read_ahead()
 
     def stopped() -> None:
         arrived()

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (  # type: ignore[attr-defined]
     QMenu,
     QProgressBar,
     QSizePolicy,
+    QTabWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -22,15 +23,18 @@ from qtpy.QtWidgets import (  # type: ignore[attr-defined]
 
 from ...core import BreastAIError
 from ..cases import BESIDE, SCAN
+from ..following import FOLLOW
+from ..reading import FIND
 from ..tasks import PIXELS, STUDY
 from .cases_tree import NAMES, OVERRULED, WARNED, CasesTree, role_name
 from .choose import choose_files, choose_study
 from .dock import Dock
 from .section import button, row, sentence
+from .worklist_panel import WorklistPanel
 
 WIDTH = 380
 ROLES = ("dce", "t1", "t2", "dwi", "adc", "derived", "other")
-_JOBS = (SCAN, STUDY, PIXELS, BESIDE)
+_JOBS = (SCAN, STUDY, PIXELS, FIND, BESIDE, FOLLOW)
 
 
 class CasesDock(Dock):
@@ -55,16 +59,28 @@ class CasesDock(Dock):
         self.message = sentence()
         self.message.setStyleSheet("color: #f0c34e;")
         self._make_actions()
+        files = QWidget()
+        inner = QVBoxLayout(files)
+        inner.setContentsMargins(0, 4, 0, 0)
+        inner.setSpacing(6)
+        inner.addLayout(row(self.folder_button, self.file_button))
+        inner.addWidget(self.filter)
+        inner.addWidget(self.tree, 1)
+        inner.addWidget(self.details)
+        inner.addLayout(self._buttons())
+        self.worklist = WorklistPanel(self.session, self.links)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(files, "Files")
+        self.tabs.addTab(self.worklist, "Worklist")
+        self.tabs.setTabToolTip(0, "What is in a folder, and where every file belongs")
+        self.tabs.setTabToolTip(1, "Cases that are read one after the other")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(8, 4, 8, 4)
         outer.setSpacing(6)
-        outer.addLayout(row(self.folder_button, self.file_button))
-        outer.addWidget(self.filter)
+        outer.addWidget(self.tabs, 1)
         outer.addWidget(self.progress)
-        outer.addWidget(self.tree, 1)
-        outer.addWidget(self.details)
         outer.addWidget(self.message)
-        outer.addLayout(self._buttons())
         self.setMinimumWidth(WIDTH)
         self._shown: Any = None
         self.filter.textChanged.connect(self.tree.filter)
@@ -74,6 +90,7 @@ class CasesDock(Dock):
             self.links.connect(signal, self.refresh)
         self.links.connect(self.session.workers.changed, self._jobs)
         self.links.connect(self.session.said, self._say)
+        self.tabs.currentChanged.connect(self._look_at_shown)
         self.refresh()
         self._jobs()
 
@@ -84,14 +101,16 @@ class CasesDock(Dock):
     def showEvent(self, event: QShowEvent) -> None:
         """Look at the folder of the study that is on the screen already."""
         super().showEvent(event)
-        source = self.session.source
-        cases = self.session.cases
-        if (
-            cases.index is None
-            and source
-            and not self.session.workers.running(SCAN)
-            and Path(source).exists()
-        ):
+        self._look_at_shown()
+
+    def _look_at_shown(self) -> None:
+        """Look at the files of the study on the screen, where the tree is seen and shows nothing or another case."""
+        session = self.session
+        source, cases = session.source, session.cases
+        if not source or self.tabs.currentIndex() != 0 or session.workers.running(SCAN):
+            return
+        other = session.reading.log is not None and cases.source != source
+        if (cases.index is None or other) and Path(source).exists():
             cases.scan(source)
 
     # ---------------------------------------------------------------- actions
@@ -164,10 +183,7 @@ class CasesDock(Dock):
         except BreastAIError as error:
             self.session.fail(error)
             return
-        if self.session.cases.decide(decision) and self.session.volume is not None:
-            self._say(
-                "The study on the screen is as it was opened: open the group again to see the decision in it."
-            )
+        self.session.cases.decide(decision)
 
     def _role(self, role: str) -> None:
         from ...study.deciding import set_role

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QWidget
 from .. import tasks
 from .choose import choose_study
 from .section import Links, Section, button, row, sentence
+from .times_form import TimesForm
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -26,6 +27,8 @@ class StudyPanel(Section):
         self.body.addLayout(row(self.open_button, self.igm_button, self.nme_button, stretch=0))
         self.text = sentence()
         self.body.addWidget(self.text)
+        self.times = TimesForm(session, links)
+        self.body.addWidget(self.times)
         links.connect(session.study_changed, self.refresh)
         links.connect(session.workers.changed, self._enable)
         self.refresh()
@@ -40,10 +43,14 @@ class StudyPanel(Section):
             return
         slices, rows, columns = volume.geometry.shape
         dz, dy, dx = volume.geometry.spacing
-        last = volume.times.start_s[-1]
+        phases = "1 phase"
+        if volume.n_phases > 1:
+            unknown = "unknown" in volume.times.source
+            when = "at unknown times" if unknown else f"in {volume.times.start_s[-1]:.0f} s"
+            phases = f"{volume.n_phases} phases {when}"
         self.text.setText(
             f"{volume.description or 'No description'}\n"
-            f"{volume.n_phases} phases in {last:.0f} s, {slices} {volume.geometry.orientation} "
+            f"{phases}, {slices} {volume.geometry.orientation} "
             f"slice{'s' if slices > 1 else ''} of {rows} × {columns}\n"
             f"Pixels {dy:.2f} × {dx:.2f} mm, slices every {dz:.2f} mm"
         )
