@@ -358,16 +358,15 @@ class Journal:
         before, self._known, self._keyless = self._known, {}, Counter()
         self._state, self.read_only, self._version = State(self._placing), "", 0
         self._unended = bool(raw) and not raw.endswith(b"\n")
-        self._torn = self._unended and records[-1] is None
+        self._torn = bool(records) and records[-1] is None
         warnings: list[str] = []
         for number, (text, record) in enumerate(zip(lines, records, strict=True), start=1):
-            last = number == len(records)
             if record is None:
-                if last and self._torn:
+                if number == len(records):
                     warnings.append(
                         f"The last line of {self.path.name} was cut off, as by a crash, and is left out."
                     )
-                elif last or (records[number] or {}).get("do") != "torn":
+                elif not _reported(records, number):
                     warnings.append(f"Line {number} of {self.path.name} cannot be read and is left out.")
             elif problem := self._replay(record, text + b"\n"):
                 warnings.append(f"Line {number} of {self.path.name} is left out: {problem}.")
@@ -555,6 +554,15 @@ def _several(box_ids: str | Sequence[str]) -> Sequence[str]:
 def _of(steps: Sequence[Step]) -> dict[str, str]:
     """Which of the steps, the last one, is meant."""
     return {"of": steps[-1].key} if steps[-1].key else {}
+
+
+def _reported(records: Sequence[Mapping[str, Any] | None], number: int) -> bool:
+    """Whether `torn` stands behind a line that cannot be read, or is to come behind several of them.
+
+    Writing that line can be cut off too.
+    """
+    following = next((record for record in records[number:] if record is not None), None)
+    return following is None or following.get("do") == "torn"
 
 
 def _key(text: bytes, record: Mapping[str, Any], count: int = 1) -> str:
