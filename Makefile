@@ -1,7 +1,7 @@
 # make demo    set up what is missing and run the main job on a synthetic study (STUDY=folder: on your own)
 # make test    set up what is missing and pass the tests
 # make check   style, types, the one-way arrows, the manifest, the documentation
-# make bench   measure speed; make soak: hours of reading in minutes
+# make bench   measure speed; make soak: hours of reading in minutes; make kill: is a box ever lost?
 # make docs    build the documentation; make screenshots: take its pictures anew
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ OUT    ?= demo-output
 WORKERS ?= 2
 SCREEN := sh scripts/with-screen.sh
 
-.PHONY: demo test check bench soak docs screenshots system demo-bundles clean
+.PHONY: demo test check bench soak kill docs screenshots system demo-bundles clean
 
 demo: system $(VENV)/.app
 	@sh scripts/demo.sh "$(BIN)" "$(OUT)" "$(STUDY)"
@@ -34,6 +34,9 @@ bench: system $(VENV)/.dev
 
 soak: system $(VENV)/.test
 	$(SCREEN) $(BIN)/python benchmarks/soak.py
+
+kill: $(VENV)/.test
+	$(BIN)/python benchmarks/kill.py
 
 docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict --site-dir build/site

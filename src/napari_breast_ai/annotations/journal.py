@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,9 +17,15 @@ from psygnal import Signal
 from ..core import Box, FrameRef
 from .anchors import Anchor, Placing
 from .errors import AnnotationError
-from .records import SCHEMA, VERSION, box_to_json, line
-from .state import CASE, State, geometry_from_json
-from .store import LineStore
+from .records import SCHEMA, VERSION, box_to_json, is_journal, line, parse
+from .state import CASE, State, Step, geometry_from_json
+from .store import LineStore, Outrun
+
+ATTEMPTS = 20
+"""How often an action is planned anew where another window was faster and the drive knows no locks."""
+
+INCIDENTAL = ("volume", "open", "close", "torn")
+"""Lines that nobody asked for."""
 
 
 class Journal:
@@ -79,6 +85,7 @@ class Journal:
         self._store = LineStore(self.path, rescue)
         self._state = State(placing)
         self._known: dict[str, bytes] = {}
+        self._keyless: Counter[bytes] = Counter()
         self._version = 0
         self._torn = False
         self._unended = False
@@ -296,17 +303,20 @@ class Journal:
             self._act({"do": "note", "text": text})
 
     def undo(self) -> bool:
-        """Take the last change back. Returns False where there is none. Errors as `add`."""
+        """Take the last change back. Returns False where there is none. Errors as `add`.
+
+        What another window did since is not taken back unseen: then this is an error, and `changed` is emitted.
+        """
         if not self.can_undo:
             return False
-        self._act({"do": "undo"})
+        self._act({"do": "undo", **_of(self._state.past)})
         return True
 
     def redo(self) -> bool:
         """Make the last undone change again. Returns False where there is none. Errors as `add`."""
         if not self.can_redo:
             return False
-        self._act({"do": "redo"})
+        self._act({"do": "redo", **_of(self._state.future)})
         return True
 
     def enter(self) -> None:
@@ -322,11 +332,17 @@ class Journal:
 
     def save(self) -> bool:
         """Try again to bring into the file what could not be saved. True where all is saved."""
-        if not self._store.waiting:
-            return True
-        if self._store.changed_outside():
-            self._load()
-        saved = self._store.flush()
+        if not self._store.waiting or self.read_only:
+            return not self._store.waiting
+        tables = self._state.tables
+        # A file that cannot be read now is tried again later.
+        with self._store.turn(), contextlib.suppress(AnnotationError):
+            if self._store.changed_outside():
+                self._load()
+            self._store.flush()
+        if self._state.tables != tables:
+            self.changed.emit()
+        saved = not self._store.waiting
         if saved:
             self.trouble_changed.emit()
         return saved
@@ -334,36 +350,36 @@ class Journal:
     # ---------------------------------------------------------------- reading
 
     def _load(self, rescued: Iterable[bytes] = ()) -> None:
-        """Read the whole file anew. Lines that are known, or rescued, and are not in it wait to be written."""
+        """Read the whole file anew. Lines that are known, or rescued, and are not in it wait to be written.
+
+        Where the file cannot be read, or is not a journal any more, all stays as it was.
+        """
         try:
-            raw = self._store.read()
+            raw = self._store.look()
         except OSError as error:
             raise AnnotationError(
                 f"The boxes in {self.path} cannot be read ({error.strerror or error}). "
                 "Check the file's permissions."
             ) from error
-        before, self._known = self._known, {}
-        self._state, self.read_only, self._version = State(self._placing), "", 0
-        self._torn = False
-        self._unended = bool(raw) and not raw.endswith(b"\n")
-        warnings: list[str] = []
         lines = raw.split(b"\n")
-        if lines and not lines[-1]:
+        if not lines[-1]:
             lines.pop()
-        records = [_parse(text) for text in lines]
-        if lines and not _has_header(records):
-            raise AnnotationError(
-                f"{self.path} is not a journal of boxes. Move it away, or choose another folder."
-            )
+        records = [parse(text) for text in lines]
+        if not is_journal(raw, records):
+            raise AnnotationError(self._not_ours())
+        self._store.seen(raw)
+        before, self._known, self._keyless = self._known, {}, Counter()
+        self._state, self.read_only, self._version = State(self._placing), "", 0
+        self._unended = bool(raw) and not raw.endswith(b"\n")
+        self._torn = bool(records) and records[-1] is None
+        warnings: list[str] = []
         for number, (text, record) in enumerate(zip(lines, records, strict=True), start=1):
-            last = number == len(records)
             if record is None:
-                if last and self._unended:
-                    self._torn = True
+                if number == len(records):
                     warnings.append(
                         f"The last line of {self.path.name} was cut off, as by a crash, and is left out."
                     )
-                elif last or (records[number] or {}).get("do") != "torn":
+                elif not _reported(records, number):
                     warnings.append(f"Line {number} of {self.path.name} cannot be read and is left out.")
             elif problem := self._replay(record, text + b"\n"):
                 warnings.append(f"Line {number} of {self.path.name} is left out: {problem}.")
@@ -372,33 +388,57 @@ class Journal:
             warnings.append(
                 f"{self.path.name} had lost {len(missing)} lines that were saved before. They are written again."
             )
-        late = [text for text in rescued if self._key(text) not in self._known]
-        if late:
+        kept = [(text, record) for text in rescued if (record := parse(text)) is not None]
+        late = [(text, record) for text, record in kept if _key(text, record) not in self._known]
+        if asked := sum(record.get("do", "torn") not in INCIDENTAL for _, record in late):
             warnings.append(
-                f"{len(late)} actions on this case could not be saved when they were done. They were kept in a "
+                f"{asked} actions on this case could not be saved when they were done. They were kept in a "
                 "rescue file and are part of the case again."
             )
-        self._store.waiting = [*missing, *late]
-        for text in self._store.waiting:
-            record = _parse(text)
-            if record is not None:
-                self._replay(record, text)
-        if self._torn and self._store.waiting:
-            self._store.waiting.insert(0, b"\n" + line({"do": "torn", "key": new_id(), "at": now()}))
-        elif self._unended and self._store.waiting:
-            self._store.waiting.insert(0, b"\n")
-        if self._store.waiting:
-            self._torn = self._unended = False
-            self._store.flush()
+        self._catch_up([*missing, *(text for text, _ in late)])
         self.warnings = tuple(warnings)
+
+    def _catch_up(self, waiting: list[bytes]) -> None:
+        """Apply lines that are not in the file, and write them."""
+        for text in waiting:
+            if (record := parse(text)) is not None:
+                self._replay(record, text)
+        if self.read_only:
+            self._store.waiting = waiting
+            if waiting:
+                self._store.keep("it was written by a newer version")
+            return
+        if waiting:
+            waiting = [*self._mend(), *waiting]
+            self._torn = self._unended = False
+        self._store.waiting = waiting
+        self._store.flush()
+
+    def _mend(self) -> list[bytes]:
+        """What must stand before the next line, so that a last line that was cut off harms nothing."""
+        lines = [b"\n"] if self._unended else []
+        if self._torn:
+            lines.append(line({"do": "torn", "key": new_id(), "at": now()}))
+        return lines
+
+    def _not_ours(self) -> str:
+        """Somebody put another file in the journal's place. What is known of it is kept."""
+        sentence = f"{self.path} is not a journal of boxes. Move it away, or choose another folder."
+        if self._known:
+            self._store.waiting = list(self._known.values())
+            self._store.keep("another file is in the journal's place")
+            if self._store.rescued:
+                sentence += f" What was done on this case is kept in {self._store.rescue}."
+        return sentence
 
     def _replay(self, record: Mapping[str, Any], text: bytes) -> str:
         """Apply a line that is on the disk. Returns what is wrong with it, or ""."""
-        key = str(record.get("key") or "")
-        if key:
-            if key in self._known:
-                return ""
-            self._known[key] = text
+        if not record.get("key"):
+            self._keyless[text] += 1
+        key = _key(text, record, self._keyless[text])
+        if key in self._known:
+            return ""
+        self._known[key] = text
         if "schema" in record:
             self._check_version(record)
             return ""
@@ -420,10 +460,6 @@ class Journal:
             self._version = max(self._version, version)
         self.study_uid = self.study_uid or str(header.get("study_uid") or "")
 
-    @staticmethod
-    def _key(text: bytes) -> str:
-        return str((_parse(text) or {}).get("key") or "")
-
     # ---------------------------------------------------------------- writing
 
     def _tie(self, box: Box, phase: int) -> dict[str, Any]:
@@ -437,38 +473,49 @@ class Journal:
         """Check an action, put it on the disk, apply it and tell everybody."""
         if self.read_only:
             raise AnnotationError(self.read_only)
-        before = self._state.tables
-        if self._store.changed_outside():
-            # The same reader in a second window: its actions come first.
-            self._load()
-        step = self.read_only or self._state.plan(record)
-        if isinstance(step, str):
-            if self._state.tables != before:
-                self.changed.emit()
-            raise AnnotationError(self.read_only or f"This could not be done: {step}.")
-        records = [*self._prelude(), record]
-        lines = []
-        for one in records:
-            key = new_id()
-            text = line({**one, "key": key, "at": one.get("at") or now()})
-            lines.append(text)
-            self._known[key] = text
-        if self._torn:
-            lines.insert(0, line({"do": "torn", "key": new_id(), "at": now()}))
-        if self._unended:
-            lines.insert(0, b"\n")
-        troubled = bool(self._store.waiting)
-        saved = self._store.append(lines)
-        self._torn = self._unended = False
+        tables, troubled = self._state.tables, bool(self._store.waiting)
+        problem = None
+        try:
+            with self._store.turn():
+                self._write(record)
+        except AnnotationError as error:
+            problem = error
+        if problem is None or self._state.tables != tables:
+            self.changed.emit()
+        if troubled != bool(self._store.waiting):
+            self.trouble_changed.emit()
+        if problem is not None:
+            raise problem
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """Plan an action on what the file says now, and put it there."""
+        for attempt in range(1, ATTEMPTS + 1):
+            if self._store.changed_outside():
+                # The same reader in a second window: its actions come first.
+                self._load()
+            record = {**record, "key": new_id()}
+            step = self.read_only or self._state.plan(record)
+            if isinstance(step, str):
+                raise AnnotationError(self.read_only or f"This could not be done: {step}.")
+            records = [*self._prelude(), record]
+            lines = {str(one["key"]): line({**one, "at": one.get("at") or now()}) for one in records}
+            try:
+                self._store.append([*self._mend(), *lines.values()], in_order=attempt < ATTEMPTS)
+            except Outrun:
+                continue
+            self._known.update(lines)
+            self._torn, self._unended, self._opened = False, False, ""
+            self._apply(records, step)
+            return
+
+    def _apply(self, records: Sequence[Mapping[str, Any]], step: Step) -> None:
+        """An action, and what stands before it, is on the disk: now it counts."""
         for one in records[:-1]:
             if "schema" in one:
                 self._version = VERSION
             elif not isinstance(planned := self._state.plan(one), str):
                 self._state.commit(planned)
         self._state.commit(step)
-        self.changed.emit()
-        if troubled != (not saved):
-            self.trouble_changed.emit()
 
     def _prelude(self) -> list[dict[str, Any]]:
         """Lines that must stand before the next action: a header, the stack of slices, when the case was opened."""
@@ -496,8 +543,7 @@ class Journal:
             )
         if self._opened:
             lines.append({"do": "open", "at": self._opened})
-            self._opened = ""
-        return lines
+        return [{**one, "key": new_id()} for one in lines]
 
     def _same_stack(self, placing: Placing) -> bool:
         """Whether the last `volume` line is of the stack on the screen."""
@@ -518,24 +564,23 @@ def _several(box_ids: str | Sequence[str]) -> Sequence[str]:
     return [box_ids] if isinstance(box_ids, str) else box_ids
 
 
-def _parse(text: bytes) -> dict[str, Any] | None:
-    """One line as an object, or None where it is not one."""
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
+def _of(steps: Sequence[Step]) -> dict[str, str]:
+    """Which of the steps, the last one, is meant."""
+    return {"of": steps[-1].key} if steps[-1].key else {}
 
 
-def _has_header(records: list[dict[str, Any] | None]) -> bool:
-    """Whether some line is ours.
+def _reported(records: Sequence[Mapping[str, Any] | None], number: int) -> bool:
+    """Whether `torn` stands behind a line that cannot be read, or is to come behind several of them.
 
-    A damaged first line must not hide the good rest, and another program's file must not count as ours.
+    Writing that line can be cut off too.
     """
-    return any(
-        record is not None and (record.get("schema") == SCHEMA or ("schema" not in record and "do" in record))
-        for record in records
-    )
+    following = next((record for record in records[number:] if record is not None), None)
+    return following is None or following.get("do") == "torn"
+
+
+def _key(text: bytes, record: Mapping[str, Any], count: int = 1) -> str:
+    """What tells a line from all others: its key, or in version 1 its text and how often that has come."""
+    return str(record.get("key") or f"{count} {text!r}")
 
 
 def now() -> str:

@@ -12,7 +12,7 @@ line has a time `at` (UTC), a `key` of its own, and its kind `do`. What a person
   `patient`) or of the whole case (`case` true);
 - `accept`: `id` of a suggestion, `author`, and `label` where the person gave it another class; `reject`: `id`;
 - `many`: `actions`, a list of the above that belong together;
-- `undo`, `redo`: of the last of these.
+- `undo`, `redo`: of the last of these, whose key is `of`; left out where that is not the last one.
 
 And what is not undone:
 
@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -40,6 +40,7 @@ from ..core import Box
 
 SCHEMA = "napari-breast-ai/journal"
 VERSION = 2
+_START = f'{{"schema":"{SCHEMA}",'.encode()
 EDGES = ("y0", "x0", "y1", "x1")
 STATUSES = ("open", "done", "skipped")
 
@@ -87,4 +88,32 @@ def box_to_json(box: Box) -> dict[str, Any]:
 
 def line(record: Mapping[str, Any]) -> bytes:
     """One journal line."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    try:
+        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        # Names that the system could not decode hold half letters, which UTF-8 has no place for.
+        return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def parse(text: bytes) -> dict[str, Any] | None:
+    """One line as an object, or None where it is not one."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def is_journal(raw: bytes, records: Sequence[Mapping[str, Any] | None]) -> bool:
+    """Whether a file is ours, from its bytes and its parsed lines; an empty one is.
+
+    A damaged first line must not hide the good rest, and another program's file must not count as ours. A crash
+    during the very first action leaves a piece of the header, or zeros.
+    """
+    if any(
+        record is not None and (record.get("schema") == SCHEMA or ("schema" not in record and "do" in record))
+        for record in records
+    ):
+        return True
+    piece = raw.rstrip(b"\0")
+    return b"\n" not in piece and (piece.startswith(_START) or _START.startswith(piece))

@@ -43,11 +43,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Step:
-    """What one action does, undone as one."""
+    """What one action does, undone as one. `key` is that of its line, or "" in journals of version 1."""
 
     kind: str
     changes: tuple[Change, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
 
 class State:
@@ -97,6 +98,9 @@ class State:
             steps = self.past if kind == "undo" else self.future
             if not steps:
                 return f"there is nothing to {kind}"
+            if record.get("of") and record["of"] != steps[-1].key:
+                # Another window, or a line that is damaged: what somebody else did must not be taken back.
+                return f"something else was done before this {kind}"
             changes = steps[-1].changes
             if kind == "undo":
                 changes = tuple(Change(c.table, c.key, c.after, c.before) for c in reversed(changes))
@@ -108,7 +112,7 @@ class State:
             planned: Step | str = planner(record)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as problem:
             return f"it is incomplete ({problem})"
-        return planned
+        return planned if isinstance(planned, str) else replace(planned, key=str(record.get("key") or ""))
 
     def commit(self, step: Step) -> None:
         """Do what `plan` returned."""
@@ -231,10 +235,13 @@ class State:
         return tuple(Change("none", key, none[key], None) for key in keys if key in none)
 
     def _slice_key(self, entry: Entry) -> str:
+        if entry.placed:
+            return str(entry.box.z)
+        # A slice of another series: its number is that of another slice here.
         image = entry.anchor.image
-        if not entry.placed and image is not None:
+        if image is not None:
             return f"{image.sop_instance_uid}:{image.frame}"
-        return str(entry.box.z)
+        return f"{entry.anchor.frame_of_reference}:{entry.anchor.corners}"
 
     # ------------------------------------------------------------ suggestions
 
