@@ -1,5 +1,6 @@
 """What a person does to the boxes layer is in the journal at once, and the layer shows the journal."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -151,17 +152,28 @@ def test_removing_the_layer_deletes_no_box(case: Session) -> None:
     assert on_disk(case) == ()
 
 
-def test_what_cannot_be_saved_is_said_and_not_shown(case: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_saved_is_said_kept_and_saved_later(
+    case: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer(case).add_rectangles(corners(3, 5, 5, 10, 10))
     told: list[str] = []
-    monkeypatch.setattr(notices, "complain", told.append)
+    monkeypatch.setattr(notices, "warn", told.append)
+    assert case.journal is not None
+    inode = case.journal.path.stat().st_ino
+    real = os.fsync
+
+    def full(handle: int) -> None:
+        if os.fstat(handle).st_ino == inode:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
     with monkeypatch.context() as broken:
-        broken.setattr(
-            "os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-        )
+        broken.setattr("os.fsync", full)
         layer(case).add_rectangles(corners(4, 5, 5, 10, 10))
-    assert len(told) == 1 and "No space left" in told[0]
-    assert len(layer(case).data) == 1 == len(on_disk(case))
+        assert len(told) == 1 and "No space left" in told[0] and "Not saved" in case.keeper.trouble
+    assert len(layer(case).data) == 2 and len(on_disk(case)) == 1
+    case.keeper.retry()
+    assert not case.keeper.trouble and len(on_disk(case)) == 2
 
 
 def test_a_newer_journal_is_shown_and_cannot_be_edited(
@@ -172,7 +184,7 @@ def test_a_newer_journal_is_shown_and_cannot_be_edited(
     volume = make_volume()
     journal = Journal(journal_path(tmp_path, volume.identity, "anna"), "anna")
     journal.add(Box(3, 5, 5, 10, 10, "NME"))
-    journal.path.write_text(journal.path.read_text().replace('"version":1', '"version":9'))
+    journal.path.write_text(journal.path.read_text().replace('"version":2', '"version":9'))
     session.show_study(volume, str(tmp_path))
     assert "newer version" in told[0]
     assert len(layer(session).data) == 1 and not layer(session).editable

@@ -7,7 +7,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/docks/review.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/docks/annotate.md"])
 def test_the_written_table_is_the_bound_one(page: str) -> None:
     from napari_breast_ai.viewer.shortcuts import markdown_table
 

@@ -86,7 +86,7 @@ class BoxesLayer:
     @property
     def selected(self) -> frozenset[str]:
         """Ids of the boxes that the person has selected. A box that has just been drawn is not."""
-        if self._layer is None or not self.selecting:
+        if self._layer is None or self.drawing:
             return frozenset()
         return frozenset(str(self._layer.features["id"].iloc[i]) for i in self._layer.selected_data)
 
