@@ -5,7 +5,7 @@ A proposal is no box until a person accepts it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +20,23 @@ ENHANCEMENT = "enhancement"
 EARLY_S = 150.0
 """Seconds after the pre-contrast phase: the early phase is the one nearest to it."""
 
-MEDIUM = 70.0
-"""Per cent: initial enhancement that a functional volume asks for at least."""
+MEDIUM = 50.0
+"""Per cent: initial enhancement below this is slow."""
 
 TISSUE = 0.1
 """Of the 99th percentile before contrast: what is darker is air, where per cent mean nothing."""
 
+NOTCH_MM, CHEST_MM = 25.0, 10.0
+"""Breasts stand out where they reach so far before the skin over the breastbone; the chest wall begins so far behind."""
+
 SMALLEST_MM = 4.0
 """A region whose extent is below this in either direction of the slice is no proposal."""
 
-LARGEST_MM = 120.0
-"""Nor is one beyond this: the heart, or a whole breast."""
+LARGEST_MM = 80.0
+"""Nor is one beyond this: a whole breast that enhances."""
+
+LEVELS = (97.0, 98.5, 99.3, 99.7)
+"""Percentiles of the breast's enhancement at which regions are cut, until they are no larger than that."""
 
 MOST = 8
 """Proposals are the regions with the highest sums; more would hide than help."""
@@ -64,7 +70,7 @@ def from_attention(
     maps = np.zeros((geometry.shape[0], *fine), dtype=np.float32)
     for z, cells in zip(prediction.slices, prediction.attention, strict=True):
         maps[z] = ndimage.zoom(cells, (fine[0] / h, fine[1] / w), order=1, mode="nearest", grid_mode=True)
-    return _regions(maps, maps >= threshold, geometry, label)
+    return _regions(maps, [threshold], geometry, label)
 
 
 def from_enhancement(volume: DceVolume, label: str, *, percent: float = MEDIUM) -> tuple[Box, ...]:
@@ -90,9 +96,45 @@ def from_enhancement(volume: DceVolume, label: str, *, percent: float = MEDIUM) 
     relative *= 100
     sigma = tuple(1.5 / step / 2.355 for step in volume.geometry.spacing)
     smooth = ndimage.gaussian_filter(relative, sigma)
-    # What enhances no more than the rest of the tissue is background, however strong that is.
-    floor = max(percent, float(np.percentile(smooth[tissue], 98))) if tissue.any() else percent
-    return _regions(smooth, smooth >= floor, volume.geometry, label)
+    breast = tissue & _front(tissue, volume.geometry)
+    if not breast.any():
+        return ()
+    # What enhances no more than the rest of the breast is background, however strong that is.
+    floors = [max(percent, float(np.percentile(smooth[breast], part))) for part in LEVELS]
+    return _regions(np.where(breast, smooth, -1.0).astype(np.float32), floors, volume.geometry, label)
+
+
+def _front(tissue: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.bool_]:
+    """The part of the image that can be breast, broadcastable to `tissue`: heart and vessels behind enhance more.
+
+    On axial slices that is what lies in front of the skin over the breastbone, and a little behind it; where the
+    breasts do not stand out so (one side alone, sagittal slices), the front half of the body; on coronal slices all.
+    """
+    across, down = geometry.directions["across"], geometry.directions["down"]
+    axis, way = (1, down) if down in ("A-P", "P-A") else (2, across) if across in ("A-P", "P-A") else (0, "")
+    if not way:
+        return np.ones((1, 1, 1), dtype=bool)
+    seen = tissue if way == "A-P" else np.flip(tissue, axis)
+    first, last = _extent(seen, axis)
+    cut = (first + last) / 2
+    if axis == 1:
+        left, right = _extent(seen, 2)
+        # Over the breastbone: the middle tenth of the body.
+        middle = seen[:, :, round(0.55 * left + 0.45 * right) : round(0.45 * left + 0.55 * right) + 1]
+        skin = np.argmax(middle.any(axis=2), axis=1)[middle.any(axis=(1, 2))]
+        notch = float(np.median(skin)) if len(skin) else 0.0
+        if (notch - first) * geometry.spacing[1] > NOTCH_MM:
+            cut = notch + CHEST_MM / geometry.spacing[1]
+    keep = np.arange(tissue.shape[axis]) <= cut
+    if way == "P-A":
+        keep = keep[::-1]
+    return keep.reshape([-1 if i == axis else 1 for i in range(3)])
+
+
+def _extent(tissue: NDArray[np.bool_], axis: int) -> tuple[int, int]:
+    """First and last index along an axis between which all but 2 % of the tissue lies."""
+    along = np.cumsum(tissue.sum(axis=tuple(i for i in range(3) if i != axis)))
+    return int(np.searchsorted(along, 0.01 * along[-1])), int(np.searchsorted(along, 0.99 * along[-1]))
 
 
 def unlike(boxes: Sequence[Box], others: Sequence[Box], iou: float = 0.3) -> tuple[Box, ...]:
@@ -101,44 +143,45 @@ def unlike(boxes: Sequence[Box], others: Sequence[Box], iou: float = 0.3) -> tup
 
 
 def _regions(
-    maps: NDArray[np.float32], mask: NDArray[np.bool_], geometry: Geometry, label: str
+    maps: NDArray[np.float32], floors: Sequence[float], geometry: Geometry, label: str
 ) -> tuple[Box, ...]:
-    """Boxes of the regions of a mask, shape (slices, h, w), the ones with the highest sums first."""
+    """Boxes of the connected regions of maps, shape (slices, h, w), the ones with the highest sums first.
+
+    A region that is too large at one floor is looked at again at the next, higher one.
+    """
     _, rows, columns = geometry.shape
     _, dy, dx = geometry.spacing
-    scale_y, scale_x = rows / maps.shape[1], columns / maps.shape[2]
-    named, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    if not count:
-        return ()
-    sums = ndimage.sum_labels(maps, named, np.arange(1, count + 1))
-    places = ndimage.find_objects(named)
-    boxes: list[Box] = []
-    found = 0
-    for index in np.argsort(-np.asarray(sums)):
-        place = places[index]
-        height = (place[1].stop - place[1].start) * scale_y * dy
-        width = (place[2].stop - place[2].start) * scale_x * dx
-        if min(height, width) < SMALLEST_MM or max(height, width) > LARGEST_MM:
-            continue
-        lesion = new_id()
-        for z in range(place[0].start, place[0].stop):
-            ys, xs = np.nonzero(named[z, place[1], place[2]] == index + 1)
-            if not len(ys):
+    scale = (rows / maps.shape[1], columns / maps.shape[2])
+    found: list[tuple[float, tuple[slice, ...], NDArray[np.bool_]]] = []
+    mask = maps >= floors[0]
+    for floor in floors:
+        mask &= maps >= floor
+        named, count = ndimage.label(mask, np.ones((3, 3, 3)))
+        for index, place in enumerate(ndimage.find_objects(named), start=1):
+            height = (place[1].stop - place[1].start) * scale[0] * dy
+            width = (place[2].stop - place[2].start) * scale[1] * dx
+            if max(height, width) > LARGEST_MM:
                 continue
-            top, left = ys.min() + place[1].start, xs.min() + place[2].start
-            bottom, right = ys.max() + 1 + place[1].start, xs.max() + 1 + place[2].start
-            boxes.append(
-                Box(
-                    z,
-                    float(top * scale_y - 0.5),
-                    float(left * scale_x - 0.5),
-                    float(bottom * scale_y - 0.5),
-                    float(right * scale_x - 0.5),
-                    label,
-                    lesion=lesion,
-                )
-            )
-        found += 1
-        if found == MOST:
+            region = named[place] == index
+            mask[place] &= ~region
+            if min(height, width) >= SMALLEST_MM:
+                found.append((float(maps[place][region].sum()), place, region))
+        if not count:
             break
-    return tuple(boxes)
+    found.sort(key=lambda one: -one[0])
+    return tuple(box for _, place, region in found[:MOST] for box in _boxes(place, region, scale, label))
+
+
+def _boxes(
+    place: tuple[slice, ...], region: NDArray[np.bool_], scale: tuple[float, float], label: str
+) -> Iterator[Box]:
+    """A box on each slice of a region, which lies at `place` of maps whose cells are `scale` pixels large."""
+    lesion = new_id()
+    for z, cells in enumerate(region, start=place[0].start):
+        ys, xs = np.nonzero(cells)
+        if len(ys):
+            top, bottom = (place[1].start + edge for edge in (ys.min(), ys.max() + 1))
+            left, right = (place[2].start + edge for edge in (xs.min(), xs.max() + 1))
+            y0, y1 = (float(edge * scale[0] - 0.5) for edge in (top, bottom))
+            x0, x1 = (float(edge * scale[1] - 0.5) for edge in (left, right))
+            yield Box(z, y0, x0, y1, x1, label, lesion=lesion)

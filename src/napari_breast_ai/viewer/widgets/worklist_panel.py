@@ -57,10 +57,13 @@ class WorklistPanel(QWidget):
         self.table_button = button("Table…", "A CSV with the columns case_id and path", self._table)
         self.reader = QLineEdit(session.reader)
         self.reader.setToolTip("Whose boxes these are. Each reader has a file of their own for each case.")
+        self.reader.setMaximumWidth(130)
         self.reader.editingFinished.connect(self._on_reader)
         self.order = QComboBox()
         for key, text in ORDERS.items():
             self.order.addItem(text, key)
+        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.order.setMinimumContentsLength(14)
         self.order.setToolTip(
             "The order of reading. Some cases twice: they measure how well a reader agrees with themselves."
         )
@@ -102,7 +105,7 @@ class WorklistPanel(QWidget):
         outer.setContentsMargins(0, 4, 0, 0)
         outer.setSpacing(6)
         outer.addLayout(row(self.folder_button, self.table_button))
-        outer.addLayout(row(QLabel("Reader"), self.reader, QLabel("Order"), self.order, stretch=1))
+        outer.addLayout(row(QLabel("Reader"), self.reader, QLabel("Order"), self.order, stretch=3))
         outer.addLayout(row(self.search, self.status, stretch=0))
         outer.addWidget(self.table, 1)
         outer.addWidget(self.counts)
@@ -128,6 +131,8 @@ class WorklistPanel(QWidget):
             self._sized = reading.worklist
             self.table.resizeColumnsToContents()
             self.table.setColumnWidth(1, min(max(self.table.columnWidth(1), 110), 220))
+            # Wide enough for every status, also where it is bold.
+            self.table.setColumnWidth(2, self.table.fontMetrics().horizontalAdvance("skipped") + 30)
         if reading.log is not None and reading.turn in reading.log.turns:
             index = self.rows.mapFromSource(self.model.index(reading.log.turns.index(reading.turn), 0))
             if index.isValid():
