@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 
 from conftest import make_volume
 from napari_breast_ai.core import BreastAIError, DceVolume, Geometry, Identity, PhaseTimes
+from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer.beside import CROSS, Beside, problem
 from napari_breast_ai.viewer.session import Session, get_session
 
@@ -130,3 +131,21 @@ def test_other_frames_of_reference_are_refused_with_a_sentence(link: Any) -> Non
     with pytest.raises(BreastAIError, match="do not name"):
         Beside(session, series("axial", session.volume, ""))
     assert "Open one first" in problem(None, "1.9")
+
+
+def test_it_is_turned_as_the_study_is_and_the_cross_waits_for_the_pointer(session: Session) -> None:
+    """Stored with the feet above and the patient's left on the left: shown the other way round, and said so."""
+    across = Geometry.from_dicom((9, 40, 50), (0.8, 0.7), 3.0, (0, 0, 0), (-1, 0, 0, 0, 0, 1))
+    made = make_volume(n_slices=9)
+    identity = Identity("1.2.3", frame_of_reference_uid="9.9")
+    volume = replace(made, geometry=across, identity=identity)
+    session.show_study(volume)
+    beside = Beside(session, volume)
+    camera = beside.model.scene.camera
+    assert camera.orientation2d == session.viewer.scene.camera.orientation2d == look.upright(volume)
+    assert camera.orientation2d == ("up", "left")
+    assert beside.sides == "top H   bottom F   left R   right L"
+    middle = beside.index[1:]
+    session.go_to(2)
+    np.testing.assert_allclose(beside.index[1:], middle, err_msg="sliders move no pointer")
+    beside.close()

@@ -280,3 +280,15 @@ def test_the_canvas_is_dark_in_every_theme(session: Session) -> None:
     session.viewer.canvas.background_color_override = "navy"
     session.show_study(make_volume(uid="1.2.4"))
     assert session.viewer.canvas.background_color[2] > 0.4
+
+
+def test_a_narrow_canvas_shows_the_lines_whole(session: Session, volume: DceVolume) -> None:
+    session.show_study(volume)
+    session.go_to(2, 1)
+    assert session.readout.text.splitlines()[0] == "Slice 2 of 0–7   Phase 1 of 0–3, 75 s"
+    session.viewer.canvas.size = (600, 280)
+    lines = session.readout.text.splitlines()
+    assert lines[:2] == ["Slice 2 of 0–7", "Phase 1 of 0–3, 75 s"]
+    assert max(map(len, lines)) <= 27 and " ".join(lines[-2:]) == notices.RESEARCH_USE
+    session.viewer.canvas.size = (600, 900)
+    assert session.readout.text.splitlines()[0].endswith("75 s")

@@ -35,6 +35,11 @@ def times_unknown(volume: DceVolume) -> bool:
     return volume.n_phases > 1 and "unknown" in volume.times.source
 
 
+def is_about_times(sentence: str) -> bool:
+    """Whether a remark says that the times are missing, so that telling them answers it."""
+    return sentence.startswith(_OVERTAKEN)
+
+
 def tell_times(
     volume: DceVolume, seconds: Sequence[float], source: str | Path | None, by: str = ""
 ) -> DceVolume:
@@ -125,7 +130,7 @@ def _told(seconds: Sequence[float], phases: int) -> PhaseTimes:
 
 
 def _with(volume: DceVolume, times: PhaseTimes) -> DceVolume:
-    kept = tuple(one for one in volume.warnings if not one.startswith(_OVERTAKEN))
+    kept = tuple(one for one in volume.warnings if not is_about_times(one))
     return replace(volume, times=times, warnings=kept)
 
 

@@ -78,10 +78,15 @@ class Beside:
             border_width=0,
         )
         self._cross.editable = False
+        # As the study is shown: the head or the front above, the patient's right on the left.
+        self.model.scene.camera.orientation2d = look.upright(volume)
+        self.model.canvas.overlays.scale_bar.visible = True
+        self.model.canvas.background_color_override = "black"
         rows, columns = self._study.geometry.shape[1:]
         self.point: FloatArray = self._study.geometry.to_patient(
             (session.slice_index, (rows - 1) / 2, (columns - 1) / 2)
         )
+        self._pointer = tuple(session.viewer.cursor.position[-2:])
         session.position_changed.connect(self._follow)
         session.viewer.cursor.events.position.connect(self._on_pointer)
         self.model.dims.events.current_step.connect(self._on_slider)
@@ -100,6 +105,11 @@ class Beside:
             return f"Slice {z} of 0–{count - 1}: the place lies outside this series"
         off = abs(float(self.index[0]) - z) * self.volume.geometry.spacing[0]
         return f"Slice {z} of 0–{count - 1}, {off:.1f} mm from the linked place"
+
+    @property
+    def sides(self) -> str:
+        """The patient's side at each edge of the second view; "" where nothing tells."""
+        return "   ".join(f"{edge} {side}" for edge, side in look.sides(self.volume).items())
 
     def close(self) -> None:
         """Follow no more."""
@@ -123,8 +133,10 @@ class Beside:
         if self._session.volume is not self._study:
             return
         position = self._session.viewer.cursor.position
-        if len(position) < 3:
+        # The position tells of the sliders too: only where the pointer itself has moved does the place.
+        if len(position) < 3 or tuple(position[-2:]) == self._pointer:
             return
+        self._pointer = tuple(position[-2:])
         _, dy, dx = self._study.geometry.spacing
         row, column = position[-2] / dy, position[-1] / dx
         rows, columns = self._study.geometry.shape[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from napari.components.overlays import TextOverlay
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from .session import Session
 
 NAME = "breast_ai"
+_LETTER_PX = 9.5
+"""The usual width of a letter of the overlay's size; it need only be near enough to break lines by."""
 
 
 class Readout:
@@ -27,12 +31,9 @@ class Readout:
         session.viewer.canvas.overlays[NAME] = self._overlay
         session.viewer.dims.events.ndisplay.connect(self.refresh)
         session.viewer.dims.events.order.connect(self.refresh)
-        for signal in (
-            session.position_changed,
-            session.study_changed,
-            session.prediction_changed,
-            session.boxes_changed,
-        ):
+        text = "\n".join(fitted(lines, self._session.viewer.canvas.size[1]))
+        if text != self._overlay.text:
+            self._overlay.text = text
             signal.connect(self.refresh)
 
     @property
@@ -43,7 +44,7 @@ class Readout:
     def refresh(self, event: Any = None) -> None:
         """Write anew."""
         lines = describe(self._session)
-        text = "\n".join(lines)
+        text = "\n".join(fitted(lines, self._session.viewer.canvas.size[1]))
         if text != self._overlay.text:
             self._overlay.text = text
         self._overlay.visible = bool(lines)
@@ -52,8 +53,22 @@ class Readout:
         """Take the lines off the canvas."""
         self._session.viewer.dims.events.ndisplay.disconnect(self.refresh)
         self._session.viewer.dims.events.order.disconnect(self.refresh)
+        self._session.viewer.canvas.events.size.disconnect(self.refresh)
         if NAME in self._session.viewer.canvas.overlays:
             del self._session.viewer.canvas.overlays[NAME]
+
+
+def fitted(lines: Iterable[str], width: int) -> list[str]:
+    """Lines broken so that a canvas of that many pixels shows them whole; first between what belongs together."""
+    room = max(12, int((width - 16) / _LETTER_PX))
+    found: list[str] = []
+    for line in lines:
+        # No break inside a part that fits.
+        parts = [
+            one if len(one) > room else one.replace(" ", "\N{NO-BREAK SPACE}") for one in line.split("   ")
+        ]
+        found.extend(one.replace("\N{NO-BREAK SPACE}", " ") for one in wrap("   ".join(parts), room))
+    return found
 
 
 def describe(session: Session) -> list[str]:

@@ -33,6 +33,12 @@ from .section import button, row, sentence
 from .worklist_panel import WorklistPanel
 
 WIDTH = 380
+_BUTTON = """
+QToolButton { background-color: rgba(128, 128, 128, 60); border-radius: 2px; padding: 3px 4px; }
+QToolButton:hover { background-color: rgba(128, 128, 128, 110); }
+QToolButton:disabled { background-color: rgba(128, 128, 128, 22); }
+"""
+"""napari leaves tool buttons flat: they would look like words."""
 ROLES = ("dce", "t1", "t2", "dwi", "adc", "derived", "other")
 _JOBS = (SCAN, STUDY, PIXELS, FIND, BESIDE, FOLLOW)
 
@@ -170,6 +176,7 @@ class CasesDock(Dock):
             made.setDefaultAction(self.actions_by_name[name])
             made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
             made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            made.setStyleSheet(_BUTTON)
             if name == "role":
                 made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
             grid.addWidget(made, place // 4, place % 4)

@@ -120,9 +120,7 @@ class CasesTree(QTreeWidget):
         marks = (OVERRULED if group.overruled else "", WARNED if group.warnings else "")
         number = group.frames[0].source.series_number
         name = " ".join(
-            filter(
-                None, (*marks, "" if number is None else str(number), group.description or "(no description)")
-            )
+            filter(None, (*marks, "" if number is None else str(number), _one_line(group.description)))
         )
         size = (
             f"{group.n_phases} × {group.n_slices}" if group.geometry is not None else f"{len(group.frames)}"
@@ -260,3 +258,7 @@ class CasesTree(QTreeWidget):
 
 def _children(item: QTreeWidgetItem) -> list[QTreeWidgetItem]:
     return [one for i in range(item.childCount()) if (one := item.child(i)) is not None]
+
+
+def _one_line(description: str) -> str:
+    return " ".join(description.split()) or "(no description)"

@@ -61,6 +61,10 @@ class ReviewDock(Dock):
         links.connect(self.session.study_changed, self._quiet)
 
     def _say(self, text: str) -> None:
+        from ...study.told_times import is_about_times
+
+        if is_about_times(text) and self.study.times.asking:
+            return  # the form stands there
         self.message.setText(text)
         self.message.setVisible(bool(text))
 

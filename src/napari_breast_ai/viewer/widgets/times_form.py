@@ -57,6 +57,11 @@ class TimesForm(QWidget):
         links.connect(session.study_changed, self.refresh)
         self.refresh()
 
+    @property
+    def asking(self) -> bool:
+        """Whether the times are unknown and asked for."""
+        return not self.isHidden() and not self.form.isHidden()
+
     def refresh(self) -> None:
         """Ask where the times are unknown; offer to change them where a person told them."""
         from ...study import times_unknown
