@@ -31,6 +31,7 @@ class Stack:
     frames: list[Frame] = field(default_factory=list)
     positions: NDArray[np.float64] | None = None
     apart: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_multiple(self) -> bool:
