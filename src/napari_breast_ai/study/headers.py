@@ -55,6 +55,7 @@ class Source:
     """One file and what its header says once for all its frames.
 
     Attributes beyond the elements of their names:
+        sop_instance_uid, study_uid: made of the content by the scan where the file has none.
         patient_id: PatientID (0010,0020), to keep patients apart; shown on the screen, never written.
         laterality: "L", "R" or "B" of ImageLaterality (0020,0062) or Laterality (0020,0060), or "".
         contrast_s: ContrastBolusStartTime (0018,1042) as a moment like `Frame.acquisition_s`, or None.

@@ -16,6 +16,7 @@ from .headers import Frame, Source
 from .index import StudyIndex, Unused
 from .quiet import quiet_parsers
 from .reading import read_frames, unreadable
+from .unnamed import named
 
 _SAMPLE = 1 << 16
 
@@ -49,6 +50,7 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
         unused.extend((*broken, *refused))
         members.extend(unpacked)
         count += len(unpacked) + len(refused) - 1  # its members count, not the archive
+    frames, unnamed = named(frames)
     kept, copies = _without_copies(frames)
     names = (*files, *(member.shown for member in members))
     unused, said = check_tables([*closed, *unused, *copies], names, members)
@@ -57,7 +59,7 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
         groups=group_frames(kept) if kept else (),
         unused=tuple(sorted(unused, key=lambda u: str(u.file))),
         root=given[0] if single and given else None,
-        warnings=tuple(said),
+        warnings=(*said, *unnamed),
     )
 
 
