@@ -40,8 +40,9 @@ _LARGE, _MOST_RATIO = 64 * 2**20, 1000
 """Bytes of pixels from which a file is asked whether it can hold them, and how far image data ever shrink."""
 
 ARCHIVE = "it is a zip archive"
+NOT_DICOM = "it is not a DICOM file"
 DICOMDIR_REASON = "it is a DICOMDIR, a table of contents; the files themselves are looked at instead"
-"""Reasons by which the scan knows what to unpack, and whose names to compare."""
+"""Reasons by which the scan knows what to unpack, what may be of another format, and whose names to compare."""
 
 
 def read_frames(path: Path) -> tuple[Frame, ...]:
@@ -76,7 +77,7 @@ def _header(stream: BinaryIO, size: int) -> Header:
         # Old exports have the data set alone, without preamble: it begins with group 0008 (or 0002), little
         # endian.
         if len(start) < 8 or start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3] != 0:
-            raise Unusable("it is not a DICOM file")
+            raise Unusable(NOT_DICOM)
     return read_header(stream, size, _TAGS)
 
 
