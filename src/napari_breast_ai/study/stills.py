@@ -109,6 +109,10 @@ def read_dicom_picture(group: Group) -> DceVolume:
     spacing = frame.pixel_spacing
     if spacing is None:
         said.append(NO_SIZE)
+    elif source.modality == "US":
+        said.append(
+            "Lengths hold inside the ultrasound image; in other parts of the picture they mean nothing."
+        )
     volume = _case(data, spacing or (1.0, 1.0), said, group.description)
     return DceVolume(
         data=volume.data,
