@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -196,6 +197,41 @@ def test_a_cancelled_writing_leaves_nothing(igm: Phantom, tmp_path: Path, exists
         assert list(target.iterdir()) == []
     else:
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_move_that_fails_halfway_leaves_what_stood_there(
+    igm: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    target = tmp_path / "deep" / "study"
+    if exists:
+        write_dicom(igm, target, "siemens")
+        (target / "notes.txt").write_text("mine")
+        for path in sorted(target.rglob("*"))[:3]:
+            if path.is_file():
+                path.write_bytes(b"edited by hand")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    moved = Path.replace
+    count = 0
+
+    def full(self: Path, to: Any) -> Path:
+        nonlocal count
+        if ".phantom-" in str(self) and "new" in self.parts:
+            count += 1
+            if count == 7:
+                raise OSError(28, "No space left on device")
+        return moved(self, to)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(PhantomError, match="No space left"):
+        write_dicom(igm, target, "siemens")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    if not exists:
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    written = write_dicom(igm, target, "siemens")
+    assert all(path.read_bytes() != b"edited by hand" for path in written)
+    assert not list(target.glob(".phantom-*"))
 
 
 def test_unknown_manner(igm: Phantom, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import gc
 import io
 import json
 import stat
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pydicom import dcmread
 from pydicom.fileset import FileSet
 
 from napari_breast_ai.core import Cancelled
-from napari_breast_ai.study import StudyError, archives, assemble, read_study, scan
+from napari_breast_ai.study import StudyError, archives, assemble, parsing, read_study, scan
 
 
 def says(p: int, z: int) -> dict[str, Any]:
@@ -127,6 +128,31 @@ def test_archives_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read_study(tmp_path / "cut.zip")
 
 
+def test_a_table_of_contents_is_bounded_before_it_is_taken_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one object is made of the entries of an archive that is refused."""
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(200):
+            archive.writestr(f"m{number}", b"x")
+
+    def never(*args: Any, **more: Any) -> None:
+        raise AssertionError("an entry was taken apart")
+
+    with monkeypatch.context() as small:
+        small.setattr(archives, "MOST_MEMBERS", 100)
+        small.setattr(zipfile, "ZipInfo", never)
+        assert reason_of(tmp_path / "many.zip") == (
+            "it is a zip archive of 200 files; unpack it and open the folder of the study"
+        )
+    with monkeypatch.context() as small:
+        small.setattr(archives, "_MOST_TABLE_BYTES", 1000)
+        small.setattr(zipfile, "ZipInfo", never)
+        assert "whose table of contents has 9" in reason_of(tmp_path / "many.zip")
+    index = scan(tmp_path / "many.zip")
+    assert index.files == len(index.unused) == 200
+
+
 def test_members_that_are_refused(study: Any, tmp_path: Path) -> None:
     paths = study.write(says)
     archive = tmp_path / "study.zip"
@@ -212,3 +238,34 @@ def test_a_dicomdir_cannot_lead_out(disc: Path) -> None:
     (unused,) = index.unused
     assert "2 of the names in it lead out of its folder" in unused.reason
     assert len(index.dce().paths) == 20
+
+
+def test_a_dicomdir_that_is_too_large(disc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_MOST_DICOMDIR_BYTES", 1000)
+    index = scan(disc)
+    (unused,) = index.unused
+    assert "its names are not compared with the files, because it has " in unused.reason
+    assert len(index.dce().paths) == 20 and "more than a table of contents has" in index.warnings[0]
+
+
+def test_a_dicomdir_of_more_elements_than_any_has(disc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "_MOST_ELEMENTS", 120)
+    index = scan(disc)
+    (unused,) = index.unused
+    assert "because it is broken: its header has more than 120 elements" in unused.reason
+    assert len(index.dce().paths) == 20
+
+
+def test_a_dicomdir_nested_deeper_than_any_parser_likes(disc: Path) -> None:
+    """What is not asked for is stepped over, and the names are compared all the same."""
+    nested = b""
+    for _ in range(2000):
+        item = struct.pack("<HHL", 0xFFFE, 0xE000, len(nested)) + nested
+        nested = struct.pack("<HH2sHL", 0x0009, 0x1001, b"SQ", 0, len(item)) + item
+    table = dcmread(disc / "DICOMDIR")
+    image = next(record for record in table.DirectoryRecordSequence if "ReferencedFileID" in record)
+    image.add_new(0x00091001, "UN", nested)
+    table.save_as(disc / "DICOMDIR")
+    next(path for path in disc.rglob("*") if path.is_file() and path.name != "DICOMDIR").unlink()
+    (unused,) = scan(disc).unused
+    assert "1 of the 20 files that it names are missing" in unused.reason

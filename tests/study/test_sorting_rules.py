@@ -153,15 +153,15 @@ class TestPreContrastSeries:
         assert group.n_phases == 4
         assert any("31 minutes between the phases 1 and 2" in w for w in group.warnings)
 
-    def test_phases_that_lie_between_each_others_slices_are_spoken_of(self, study: Any) -> None:
-        """The patient was moved by a part of the slices' distance between two phases of a series."""
+    def test_too_few_slices_to_tell_whose_they_are_are_spoken_of(self, study: Any) -> None:
+        """The patient was moved by a part of the slices' distance between two phases of two slices each."""
         study.write(
             lambda p, z: {
                 "TemporalPositionIdentifier": p + 1,
                 "AcquisitionTime": at(p),
                 "ImagePositionPatient": [-10.0, -20.0, 30.0 + 2.5 * z + p],
             },
-            skip=lambda p, z: p > 1,
+            skip=lambda p, z: p > 1 or z > 1,
         )
         (group,) = accounted(study.folder)
         assert group.n_phases == 1

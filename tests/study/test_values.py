@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openjpeg.utils import encode_array
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, RLELossless
 
 from napari_breast_ai.study import assemble, elements, read_study, scan
+from napari_breast_ai.study.parsing import Element, Header, _Left
 
 
 def at(p: int, z: int) -> dict[str, Any]:
@@ -181,10 +180,8 @@ def test_enhanced_rescale_per_frame(study: Any) -> None:
     np.testing.assert_array_equal(assemble(scan(path).dce()).data, expected)
 
 
-def raw(vr: str | None, value: bytes, tag: int = 0x00181060, little: bool = True) -> Dataset:
-    ds = Dataset()
-    ds._dict[Tag(tag)] = RawDataElement(Tag(tag), vr, len(value), value, 0, vr is None, little)
-    return ds
+def raw(vr: str | None, value: bytes, tag: int = 0x00181060, little: bool = True) -> Header:
+    return Header({tag: Element(vr, value, little, vr is None)}, vr is None, little, _Left())
 
 
 class TestElements:

@@ -193,6 +193,22 @@ def test_filter_by_typing(hand: Hand, case: Path) -> None:
     assert [one.text(0) for one in hand.items()][-1] == "letter.txt"
 
 
+def test_cases_of_other_formats_are_listed(hand: Hand, case: Path) -> None:
+    import nibabel
+
+    for number in range(2):
+        image = nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), np.eye(4))
+        nibabel.save(image, case / f"anna_{number:04d}.nii.gz")
+    hand.look_at(case)
+    top = hand.item("Other formats")
+    (row,) = [top.child(i) for i in range(top.childCount())]
+    assert (row.text(0), row.text(1), row.text(2)) == ("anna", "NIfTI", "2 × 6 × 5 × 4")
+    assert "anna_0001.nii.gz" in row.toolTip(0)
+    assert hand.tree.group is not None, "the dynamic series is still what is chosen"
+    hand.tree.clearSelection()
+    assert "2 of other formats, 1 unused" in hand.dock.details.text()
+
+
 def test_cancel_and_what_is_missing(hand: Hand, case: Path, told: list[str]) -> None:
     hand.session.cases.scan(case)
     assert hand.dock.progress.isVisible()

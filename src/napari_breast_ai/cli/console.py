@@ -40,6 +40,9 @@ def say_index(index: StudyIndex) -> None:
             print(f"  Study {study.title}")
             for group in study.groups:
                 _say_group(group)
+    for case in index.cases:
+        size = " × ".join(map(str, case.shape))
+        print(f"{case.format}: {case.name}: {case.n_phases} phase(s) of {size} in {len(case.paths)} file(s)")
     for warning in index.warnings:
         print(f"Note: {warning}")
     shown = 20
@@ -47,7 +50,10 @@ def say_index(index: StudyIndex) -> None:
         print(f"unused: {unused.file}: {unused.reason}")
     if len(index.unused) > shown:
         print(f"unused: {len(index.unused) - shown} more; --json lists them all")
-    print(f"{index.files} files: {index.files - len(index.unused)} in groups, {len(index.unused)} unused.")
+    others = sum(len(case.paths) for case in index.cases)
+    grouped = index.files - others - len(index.unused)
+    also = f"{others} of other formats, " if others else ""
+    print(f"{index.files} files: {grouped} in groups, {also}{len(index.unused)} unused.")
 
 
 def _say_group(group: Group) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -53,7 +54,8 @@ def write_dicom(
         The files, in the order of their names.
 
     Raises:
-        PhantomError: the manner is unknown or the folder cannot be written; nothing is left half-written.
+        PhantomError: the manner is unknown or the folder cannot be written; nothing is left half-written, and
+            files that stood there stand there still.
     """
     if manner not in MANNERS:
         raise PhantomError(f"The manner '{manner}' is unknown; choose one of {', '.join(MANNERS)}.")
@@ -63,17 +65,16 @@ def write_dicom(
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".phantom-", dir=target) as scratch:
+            written = Path(scratch) / "new"
             names = []
             for done, output in enumerate(outputs):
                 progress(done, total, "writing")
-                path = Path(scratch) / output.name
+                path = written / output.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 output.dataset.save_as(path, enforce_file_format=True)
                 names.append(output.name)
             progress(total, total, "written")
-            for name in names:
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                (Path(scratch) / name).replace(target / name)
+            _move(names, written, target, Path(scratch) / "old")
     except OSError as error:
         _remove_empty(made)
         reason = error.strerror or str(error)
@@ -85,6 +86,35 @@ def write_dicom(
         _remove_empty(made)
         raise
     return sorted(target / name for name in names)
+
+
+def _move(names: list[str], written: Path, target: Path, old: Path) -> None:
+    """Put files in their places: all of them, or none, as long as the file system lets itself be put back.
+
+    Files of the same names that stand there are set aside first and come back where anything fails.
+    """
+    made: list[Path] = []
+    done: list[str] = []
+    aside: list[str] = []
+    try:
+        for name in names:
+            place = target / name
+            made.extend(_missing_parents(place.parent))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                (old / name).parent.mkdir(parents=True, exist_ok=True)
+                place.replace(old / name)
+                aside.append(name)
+            (written / name).replace(place)
+            done.append(name)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what cannot be put back is said by the first failure
+            for name in done:
+                (target / name).unlink(missing_ok=True)
+            for name in aside:
+                (old / name).replace(target / name)
+        _remove_empty(sorted(set(made), key=lambda folder: len(folder.parts), reverse=True))
+        raise
 
 
 def _missing_parents(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ archive itself counts only where it gives none (refused, broken, empty), so that
 
 from __future__ import annotations
 
+import io
 import shutil
 import stat
 import tempfile
@@ -18,14 +19,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pydicom
-from pydicom.filereader import read_file_meta_info
-
 from ..core import Progress, silent
+from . import elements as el
 from .errors import Unusable
 from .headers import Frame
 from .index import Unused
-from .quiet import quiet_parsers
+from .parsing import read_header
 from .reading import ARCHIVE, DICOMDIR_REASON
 
 GIB = 2**30
@@ -38,7 +37,9 @@ _SPARE_BYTES = GIB // 2
 _STEP = 2**20
 _LONGEST_NAME = 240
 _MOST_DICOMDIR_BYTES = 64 * 2**20
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+_MOST_TABLE_BYTES = 64 * 2**20
+_ENTRY = b"PK\1\2"
+_RECORDS, _FILE_NAME = 0x00041220, 0x00041500
 
 
 class Scratch:
@@ -99,7 +100,8 @@ def unpack(archive: Path, progress: Progress = silent) -> tuple[list[Member], li
     members: list[Member] = []
     unused: list[Unused] = []
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _Bounded(io.FileIO(archive)) as stream, zipfile.ZipFile(stream) as opened:
+            stream.of_table = False
             infos = [info for info in opened.infolist() if not info.is_dir()]
             if reason := _refusal(infos, archive.stat().st_size, scratch.folder):
                 raise Unusable(reason)
@@ -130,13 +132,37 @@ def unpack(archive: Path, progress: Progress = silent) -> tuple[list[Member], li
     return members, unused
 
 
+def _too_many(members: int) -> str:
+    return f"it is a zip archive of {members} files; unpack it and open the folder of the study"
+
+
+class _Bounded(io.BufferedReader):
+    """A zip archive whose table of contents is looked at before it is taken apart.
+
+    zipfile makes an object of every entry before anyone can ask how many there are; each begins with a signature.
+    """
+
+    of_table = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.of_table and size is not None and size > _MOST_TABLE_BYTES:
+            raise Unusable(
+                f"it is a zip archive whose table of contents has {size} bytes; unpack it and open the folder of the "
+                "study"
+            )
+        found = super().read(size)
+        if self.of_table and (members := found.count(_ENTRY)) > MOST_MEMBERS:
+            raise Unusable(_too_many(members))
+        return found
+
+
 def _refusal(infos: Sequence[zipfile.ZipInfo], size: int, folder: Path) -> str:
     """Why an archive is not unpacked at all; "" where nothing speaks against it."""
     total = sum(info.file_size for info in infos)
     if not infos:
         return "it is an empty zip archive"
     if len(infos) > MOST_MEMBERS:
-        return f"it is a zip archive of {len(infos)} files; unpack it and open the folder of the study"
+        return _too_many(len(infos))
     if total > MOST_BYTES or (total > RATIO_FROM and total > MOST_RATIO * size):
         return f"it is a zip archive that would grow from {size} to {total} bytes, more than image data do"
     if total + _SPARE_BYTES > shutil.disk_usage(folder).free:
@@ -233,12 +259,11 @@ def check_tables(
 
 def _compared(shown: Path, path: Path, known: set[str]) -> str:
     try:
-        with quiet_parsers():  # pydicom remarks on every odd name
-            references = _references(path)
+        references = _references(path)
+    except Unusable as error:
+        return f"its names are not compared with the files, because {error}"
     except Exception as error:  # noqa: BLE001 - a parser raises anything; the files are looked at all the same
         return f"it cannot be read ({type(error).__name__})"
-    if references is None:
-        return "it cannot be read"
     outside = [parts for parts in references if any(part in ("", ".", "..") or ":" in part for part in parts)]
     inside = [parts for parts in references if parts not in outside]
     base = _key(shown.parent)
@@ -254,20 +279,17 @@ def _compared(shown: Path, path: Path, known: set[str]) -> str:
     return "; ".join(said)
 
 
-def _references(path: Path) -> list[tuple[str, ...]] | None:
-    """The file names in a DICOMDIR, in parts; None where it is not one that can be read safely."""
-    if path.stat().st_size > _MOST_DICOMDIR_BYTES:
-        return None
-    if read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:  # against the standard: may inflate
-        return None
-    records = pydicom.dcmread(path).get("DirectoryRecordSequence") or ()
+def _references(path: Path) -> list[tuple[str, ...]]:
+    """The file names in a DICOMDIR, in parts. Raises Unusable where it is too large, or broken or hostile."""
+    size = path.stat().st_size
+    if size > _MOST_DICOMDIR_BYTES:
+        raise Unusable(f"it has {size} bytes, more than a table of contents has")
+    with path.open("rb", buffering=0) as stream:
+        table = read_header(stream, size, frozenset((_RECORDS,)))
     found: list[tuple[str, ...]] = []
-    for record in records:
-        value = record.get("ReferencedFileID")
-        if value:
-            text = value if isinstance(value, str) else "/".join(str(part) for part in value)
-            shown = "".join(c if c.isprintable() else "_" for c in text).replace("\\", "/")
-            found.append(tuple(part.strip() for part in shown.split("/")))
+    for record in el.items(table, _RECORDS):
+        if value := el.texts(record, _FILE_NAME):
+            found.append(tuple(part.strip() for part in "/".join(value).split("/")))
     return found
 
 

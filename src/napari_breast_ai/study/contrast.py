@@ -32,7 +32,7 @@ def contrast_start(
         {f.source.contrast_s for phase in phases for f in phase if f.source.contrast_s is not None}
     )
     if not given:
-        return None, 0, []
+        return _told_by_phase(phases)
     began = _clock(phases[0], source)
     known = [start for start in starts if start is not None]
     if began is None or len(known) < len(phases):
@@ -60,7 +60,30 @@ def contrast_start(
     if len(before) == len(phases) > 1:
         warnings.append("The contrast agent was given after the last phase: no phase shows enhancement.")
         return seconds, 0, warnings
-    return round(seconds, 6), before[-1] if before else 0, warnings
+    _, told, _ = _told_by_phase(phases)
+    pre = before[-1] if before else 0
+    if told and told != pre:
+        warnings.append(
+            "ContrastBolusAgentAdministered and ContrastBolusStartTime disagree; the time is used."
+        )
+    return round(seconds, 6), pre, warnings
+
+
+def _told_by_phase(phases: Sequence[Sequence[Frame]]) -> tuple[None, int, list[str]]:
+    """The last phase before the agent by what enhanced images say themselves, and sentences."""
+    said = [{frame.administered for frame in phase} for phase in phases]
+    if any(len(one) > 1 or None in one for one in said):
+        return None, 0, []
+    given = [True in one for one in said]
+    if len(phases) > 1 and all(given):
+        sentence = (
+            "The images say that the contrast agent had been given before each phase: there is no pre-contrast phase "
+            "among them, so do not rely on subtractions and enhancement. Add the pre-contrast series if there is one."
+        )
+        return None, 0, [sentence]
+    if given != sorted(given):
+        return None, 0, ["The images contradict each other on when the contrast agent was given."]
+    return None, given.index(True) - 1 if True in given else 0, []
 
 
 def _clock(phase: Sequence[Frame], source: str) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core import DceVolume, Progress, silent
 from .errors import StudyError
 from .foreign import NAMES
-from .index import StudyIndex
+from .index import StudyIndex, listed
 
 
 def open_other(
@@ -63,27 +63,25 @@ def open_without_dicom(
         StudyError: it holds several cases.
     """
     from .itk import is_itk
-    from .nifti import case_name, cases, is_nifti
+    from .nifti import is_nifti
     from .stills import is_picture
 
     if index.groups or index.root is None or not index.root.is_dir():
         return None
-    files = [one.file for one in index.unused if one.file.is_file()]
-    nifti = [path for path in files if is_nifti(path)]
-    if nifti:
-        found = cases(nifti)
-        if len(found) > 1:
-            raise _several([case_name(case) for case in found], f"“{index.root}”")
-        return open_other(found[0], times, progress)
-    for belongs, what in ((is_itk, "images"), (is_picture, "pictures")):
-        chosen = [path for path in files if belongs(path)]
-        if len(chosen) == 1:
-            return open_other(chosen, times, progress)
-        if chosen:
+    for belongs in (is_nifti, is_itk, is_picture):
+        found = [case for case in index.cases if belongs(case.paths[0])]
+        broken = [one.file for one in index.unused if belongs(one.file) and one.file.is_file()]
+        if len(found) > 1 and belongs is is_picture:
+            names = listed([case.paths[0].name for case in found])
             raise StudyError(
-                f"“{index.root}” holds {len(chosen)} {what} (such as “{chosen[0].name}”), each a case of its own; "
-                "open one of them."
+                f"“{index.root}” holds {len(found)} pictures ({names}), each a case of its own; open one of them."
             )
+        if len(found) > 1:
+            raise _several([case.name for case in found], f"“{index.root}”")
+        if found:
+            return open_other([path for path in found[0].paths if belongs(path)], times, progress)
+        if broken:
+            return open_other(broken[:1], times, progress)
     return None
 
 
@@ -98,8 +96,7 @@ def open_pictures(index: StudyIndex) -> DceVolume | None:
 
 
 def _several(names: Sequence[str], where: str) -> StudyError:
-    listed = ", ".join(f"“{name}”" for name in names[:3])
     return StudyError(
-        f"There are {len(names)} cases in {where} ({listed}{', ...' if len(names) > 3 else ''}); open a file of one "
-        f"of them. Phases of one case are known by names such as {NAMES}."
+        f"There are {len(names)} cases in {where} ({listed(names)}); open a file of one of them. Phases of one case are "
+        f"known by names such as {NAMES}."
     )

@@ -12,27 +12,17 @@ import struct
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
-from typing import Any
 
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
 
-from .parsing import Element, Header
+from .parsing import Header
 
 _BINARY = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FD": "d", "FL": "f", "UV": "Q", "SV": "q"}
 # VRs of vendors' elements, which no dictionary of the standard knows: b-values.
 _PRIVATE = {0x0019100C: "IS", 0x00431039: "IS", 0x20011003: "FL", 0x00651009: "FD"}
-_RAW = (Element, RawDataElement)
 _SHORT = 256  # bytes: longer values are not remembered
 _DAY_S = 86400.0
 _FIRST_DAY = date(2000, 1, 1).toordinal()  # near enough that seconds from it keep their microseconds
-
-
-def _raw(dataset: Header | Dataset, tag: int) -> Any:
-    if isinstance(dataset, Header):
-        return dataset.found.get(tag)
-    return dataset.get_item(tag) if tag in dataset else None
 
 
 def _printable(value: str) -> str:
@@ -40,17 +30,13 @@ def _printable(value: str) -> str:
     return value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
 
 
-def texts(dataset: Header | Dataset, tag: int) -> tuple[str, ...]:
+def texts(dataset: Header, tag: int) -> tuple[str, ...]:
     """The values of a string element (codes, UIDs, times), stripped; () where it is missing or empty."""
-    element = _raw(dataset, tag)
-    value = None if element is None else element.value
-    if value is None or value == b"":
+    element = dataset.found.get(tag)
+    if element is None or element.value == b"":
         return ()
-    if isinstance(value, bytes):
-        return _parts(value) if len(value) <= _SHORT else _parts.__wrapped__(value)
-    if isinstance(value, str):
-        return _stripped([value])
-    return _stripped([str(part) for part in value] if isinstance(value, Sequence) else [str(value)])
+    value = element.value
+    return _parts(value) if len(value) <= _SHORT else _parts.__wrapped__(value)
 
 
 @lru_cache(maxsize=16384)
@@ -64,36 +50,28 @@ def _stripped(parts: Sequence[str]) -> tuple[str, ...]:
     return found if any(found) else ()
 
 
-def text(dataset: Header | Dataset, tag: int) -> str:
+def text(dataset: Header, tag: int) -> str:
     """The first value of a string element, or ""."""
     return next(iter(texts(dataset, tag)), "")
 
 
-def words(dataset: Header | Dataset, tag: int) -> str:
+def words(dataset: Header, tag: int) -> str:
     """The value of a string element for people, in the file's own character set; "" where there is none."""
     if tag not in dataset:
         return ""
     try:
-        said = dataset.words(tag) if isinstance(dataset, Header) else str(dataset[tag].value or "")
-        return _printable(said.strip(" \0")).strip()
+        return _printable(dataset.words(tag).strip(" \0")).strip()
     except (ValueError, TypeError, LookupError, NotImplementedError):  # unknown or broken character set
         return " ".join(texts(dataset, tag))
 
 
-def numbers(dataset: Header | Dataset, tag: int) -> tuple[float, ...]:
+def numbers(dataset: Header, tag: int) -> tuple[float, ...]:
     """The values of a numeric element; () where it is missing or any value is not a finite number."""
-    element = _raw(dataset, tag)
-    value = None if element is None else element.value
-    if value is None:
+    element = dataset.found.get(tag)
+    if element is None:
         return ()
-    if isinstance(element, _RAW) and isinstance(value, bytes):
-        of_bytes = _finite if len(value) <= _SHORT else _finite.__wrapped__
-        return of_bytes(tag, element.VR, element.is_little_endian, value)
-    try:
-        found = _converted(value)
-    except (ValueError, TypeError, OverflowError):
-        return ()
-    return found if all(math.isfinite(number) for number in found) else ()
+    of_bytes = _finite if len(element.value) <= _SHORT else _finite.__wrapped__
+    return of_bytes(tag, element.VR, element.is_little_endian, element.value)
 
 
 @lru_cache(maxsize=16384)
@@ -119,20 +97,12 @@ def _decoded(tag: int, vr: str | None, little: bool, value: bytes) -> tuple[floa
     return tuple(float(part) for part in stripped.split("\\")) if stripped else ()
 
 
-def _converted(value: Any) -> tuple[float, ...]:
-    if isinstance(value, str):
-        return tuple(float(part) for part in value.split("\\")) if value.strip() else ()
-    if isinstance(value, Sequence):
-        return tuple(float(part) for part in value)
-    return (float(value),)
-
-
-def number(dataset: Header | Dataset, tag: int) -> float | None:
+def number(dataset: Header, tag: int) -> float | None:
     """The first value of a numeric element, or None."""
     return next(iter(numbers(dataset, tag)), None)
 
 
-def integer(dataset: Header | Dataset, tag: int) -> int | None:
+def integer(dataset: Header, tag: int) -> int | None:
     """The first value of an integer element, or None."""
     value = number(dataset, tag)
     return None if value is None else int(value)

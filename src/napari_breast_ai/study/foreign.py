@@ -25,6 +25,10 @@ _COUNTED = re.compile(r"^(?P<case>.+[_-])(?P<number>\d{4})$")
 _NAMED = re.compile(
     r"^(?P<case>.*?)(?<![a-z])(?P<word>phase|ph|dynamic|dyn|post)[ _-]?(?P<number>\d{1,4})$", re.I
 )
+_PEOPLE = re.compile(
+    r"(?<![a-z])(?:patients?|pat|pt|subjects?|subj|sub|persons?|wom[ae]n|volunteers?)$", re.I
+)
+"""Words whose numbers count people."""
 _BEFORE_OR_AFTER = re.compile(r"^(?P<case>.*?)(?<![a-z])(?P<word>pre|post)$", re.I)
 
 NAMES = "NAME_0000, NAME_0001, ... or NAME_pre, NAME_post1, ... or NAME_phase1, NAME_phase2, ..."
@@ -35,12 +39,14 @@ def phase_of(name: str) -> tuple[str, str, int] | None:
     """What files of one case have in common, the word that counts its phases, and the phase of a file's name.
 
     A number alone may count patients, and "t1" and "t2" are weightings: only four digits (from 0000 on), and
-    numbers after a word for phases, count. None where the name counts no phases.
+    numbers after a word for phases, count; and not where "patient" or "subject" is all that stands before them. None
+    where the name counts no phases.
     """
     if match := _NAMED.match(name):
         return match["case"].rstrip("_- ."), match["word"].casefold(), int(match["number"])
     if match := _COUNTED.match(name):
-        return match["case"].rstrip("_-"), "", int(match["number"])
+        case = match["case"].rstrip("_-")
+        return None if _PEOPLE.search(case) else (case, "", int(match["number"]))
     if match := _BEFORE_OR_AFTER.match(name):
         return match["case"].rstrip("_- ."), "post", int(match["word"].casefold() == "post")
     return None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .contrast import contrast_start
 from .headers import Frame
 from .index import Group, Phase, sorted_groups
+from .interleaved import interleaved
 from .joining import Joined, Stack, join
 from .phases import Arrangement, arrange, arrange_diffusion
 from .roles import Role, judge, nature
@@ -59,7 +60,13 @@ def _split(frames: Sequence[Frame]) -> list[Stack]:
             stack = Stack(exact, floats, tolerance, kind)
             stacks.append(stack)
         stack.frames.append(frame)
-    found = [part for stacks in by_series.values() for stack in stacks for part in _sides(stack)]
+    found = [
+        part
+        for stacks in by_series.values()
+        for stack in stacks
+        for side in _sides(stack)
+        for part in _moved(side)
+    ]
     for stack in found:
         located = slice_positions(stack.frames)
         stack.positions = None if located is None else located[1]
@@ -74,6 +81,31 @@ def _sides(stack: Stack) -> list[Stack]:
     return [
         Stack(stack.exact, stack.floats, stack.tolerance, stack.nature, list(frames), apart=side)
         for side, frames in sides
+    ]
+
+
+def _moved(stack: Stack) -> list[Stack]:
+    """Stacks of one series that lie between each other's slices."""
+    found = interleaved(stack.frames) if stack.nature is None else None
+    if found is None:
+        return [stack]
+    listed = " and ".join(f"{abs(mm):.2g} mm" for mm in found.offsets_mm[1:])
+    said = (
+        f"The series holds {len(found.stacks)} stacks of slices that lie between each other's ({listed} beside the "
+        f"first) and that {found.key} tells apart: the patient or the table was moved between its phases. Each stack "
+        "is a group of its own; do not subtract one from another."
+    )
+    return [
+        Stack(
+            stack.exact,
+            stack.floats,
+            stack.tolerance,
+            None,
+            frames,
+            apart=", ".join(filter(None, (stack.apart, f"moved by {mm:+.2g} mm" if number else ""))),
+            remarks=(said,),
+        )
+        for number, (mm, frames) in enumerate(zip(found.offsets_mm, found.stacks, strict=True))
     ]
 
 
@@ -135,10 +167,11 @@ def _put_in_one_row(members: Sequence[Stack]) -> None:
 def _groups(joined: Joined) -> list[Group]:
     """The groups that joined stacks make; stacks that make no common sense are taken one by one."""
     members, remarks = joined.members, joined.remarks
+    said_of_them = tuple(dict.fromkeys(one for stack in members for one in stack.remarks))
     if len(members) > 1:
         common = _arrange_joined(members)
         if common is not None:
-            return _built([common], members, remarks)
+            return _built([common], members, (*remarks, *said_of_them))
         if joined.pre_contrast:  # they cannot be sorted together
             without = Joined(members[1:], (*remarks[1:], _NOT_SORTED))
             return [*_groups(Joined(members[:1])), *_groups(without)]
@@ -158,7 +191,7 @@ def _groups(joined: Joined) -> list[Group]:
     if not found:
         said = "The images of the slice positions differ in number, and nothing tells whole volumes apart."
         return [_loose(stack.frames, stack.nature, said)]
-    return _built(found, members, remarks)
+    return _built(found, members, (*remarks, *said_of_them))
 
 
 def _arrange_joined(members: Sequence[Stack]) -> Arrangement | None:

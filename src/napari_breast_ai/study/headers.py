@@ -55,9 +55,13 @@ class Source:
     """One file and what its header says once for all its frames.
 
     Attributes beyond the elements of their names:
+        sop_instance_uid, study_uid: made of the content by the scan where the file has none.
         patient_id: PatientID (0010,0020), to keep patients apart; shown on the screen, never written.
         laterality: "L", "R" or "B" of ImageLaterality (0020,0062) or Laterality (0020,0060), or "".
-        contrast_s: ContrastBolusStartTime (0018,1042) as a moment like `Frame.acquisition_s`, or None.
+        contrast_agent: an agent is named, in ContrastBolusAgent (0018,0010) or ContrastBolusAgentSequence
+            (0018,0012).
+        contrast_s: ContrastBolusStartTime (0018,1042) as a moment like `Frame.acquisition_s`, or None; in an
+            enhanced file, that of the first agent.
         study_date, study_description: StudyDate (0008,0020) as stored, StudyDescription (0008,1030).
         member: set where the file was unpacked from an archive: whoever holds it keeps the file from removal.
     """
@@ -103,7 +107,7 @@ class Frame:
         source: the file.
         number: index of the frame in a multi-frame file (from 0); None in a file of one image.
         position, orientation, pixel_spacing: of the image plane in the patient, DICOM PS3.3 C.7.6.2; values
-            beyond a kilometre are none.
+            beyond a kilometre are none. Ultrasound has the spacing of its regions (C.8.5.5) where these agree.
         thickness, spacing_between_slices: nominal, mm.
         image_type: values of ImageType or FrameType, in capitals.
         echo_ms, repetition_ms, inversion_ms, flip_deg: of the sequence.
@@ -120,6 +124,9 @@ class Frame:
         fat_suppression: SpectrallySelectedSuppression (0018,9025), in capitals, or "".
         duration_s, duration_source: how long the acquisition of the image took, and its keyword.
         reference_s: FrameReferenceDateTime (0018,9151), the moment that stands for the image.
+        laterality: "L", "R" or "B" of FrameLaterality (0020,9072), or "".
+        administered: ContrastBolusAgentAdministered (0018,9342), whether the agent had been given before the image
+            was taken; None where nothing tells.
     """
 
     source: Source
@@ -151,6 +158,8 @@ class Frame:
     duration_s: float | None = None
     duration_source: str = ""
     reference_s: float | None = None
+    laterality: str = ""
+    administered: bool | None = None
 
     @property
     def order(self) -> tuple[object, ...]:

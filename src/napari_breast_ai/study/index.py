@@ -14,7 +14,9 @@ from .errors import StudyError
 from .headers import Frame
 from .roles import Role
 
-SCHEMA, VERSION = "napari-breast-ai/index", 1
+SCHEMA, VERSION = "napari-breast-ai/index", 2
+
+_MOST_LISTED = 20
 
 BY_PERSON = "a person said so"
 """The reason of a role that a person gave."""
@@ -26,6 +28,25 @@ class Unused:
 
     file: Path
     reason: str
+
+
+@dataclass(frozen=True)
+class OtherCase:
+    """A case of another format than DICOM, as far as headers tell.
+
+    Attributes:
+        name: what the names of its files have in common.
+        format: NIfTI, NRRD or MetaImage, or picture.
+        paths: its files in phase order; behind them files of pixels that headers name.
+        n_phases: a file each, or along the fourth axis.
+        shape: voxels along the stored axes of one phase, in the file's own order.
+    """
+
+    name: str
+    format: str
+    paths: tuple[Path, ...]
+    n_phases: int
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -138,11 +159,12 @@ class StudyIndex:
     """What a scan found.
 
     Attributes:
-        files: the number of files looked at. Each is in a group or unused.
+        files: the number of files looked at. Each is in a group, in one of `cases`, or unused.
         groups: dynamic series first, then by series number.
         unused: files without an image for this project, by name.
         root: what was scanned, for messages and relative names; None for a list of files.
         warnings: sentences about the files as a whole, and about a person's decisions that do not fit them.
+        cases: of other formats than DICOM, by format and name.
     """
 
     files: int
@@ -150,6 +172,7 @@ class StudyIndex:
     unused: tuple[Unused, ...]
     root: Path | None = None
     warnings: tuple[str, ...] = ()
+    cases: tuple[OtherCase, ...] = ()
 
     def dce(self) -> Group:
         """The dynamic series that a reader most likely means.
@@ -198,6 +221,12 @@ class StudyIndex:
         where = self._where
         if not self.files:
             return f"There are no files in {where}; choose the folder that holds the study's DICOM files."
+        if not self.groups and self.cases:
+            names = listed([case.name for case in self.cases])
+            return (
+                f"There is no DICOM image in {where}, but {len(self.cases)} cases of other formats ({names}); open a "
+                "file of one of them."
+            )
         if not self.groups:
             first = self.unused[0]
             return (
@@ -230,7 +259,8 @@ class StudyIndex:
         """The audit as JSON-ready values.
 
         A group's `files` counts the files that no earlier group has counted (a multi-frame file can serve two
-        groups), so that `files` of the index is always the sum over groups plus the number of unused files;
+        groups), so that `files` of the index is always the sum over groups and cases plus the number of unused
+        files;
         `paths` lists all files of the group.
         """
         counted: set[Path] = set()
@@ -244,6 +274,17 @@ class StudyIndex:
             "version": VERSION,
             "files": self.files,
             "groups": groups,
+            "cases": [
+                {
+                    "name": case.name,
+                    "format": case.format,
+                    "n_phases": case.n_phases,
+                    "shape": list(case.shape),
+                    "files": len(case.paths),
+                    "paths": [self._name(path) for path in case.paths],
+                }
+                for case in self.cases
+            ],
             "unused": [{"file": self._name(u.file), "reason": u.reason} for u in self.unused],
             "warnings": list(self.warnings),
         }
@@ -309,6 +350,12 @@ def content_key(frames: Iterable[Frame]) -> str:
     """
     names = sorted(f"{f.source.sop_instance_uid} {'' if f.number is None else f.number}" for f in frames)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, in quotes, the first twenty of them."""
+    more = ", ..." if len(names) > _MOST_LISTED else ""
+    return ", ".join(f"“{name}”" for name in names[:_MOST_LISTED]) + more
 
 
 def _likeliness(group: Group) -> tuple[bool, int, float]:

@@ -20,12 +20,52 @@ _DATA_FILE = re.compile(
     rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.*?)\s*$", re.IGNORECASE | re.MULTILINE
 )
 _HEADER_BYTES = 2**16
+_NRRD_SIZES = re.compile(rb"^sizes:[ \t]*((?:\d{1,9}[ \t]*){1,9})\r?$", re.MULTILINE)
+_NRRD_KINDS = re.compile(rb"^kinds:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
+_META_SIZES = re.compile(rb"^DimSize[ \t]*=[ \t]*((?:\d{1,9}[ \t]*){1,9})\r?$", re.MULTILINE)
+_META_VALUES = re.compile(rb"^ElementNumberOfChannels[ \t]*=[ \t]*(\d{1,9})", re.MULTILINE)
 _MOST_RATIO = 1100
 
 
 def is_itk(path: Path) -> bool:
     """Whether the name is that of an NRRD or MetaImage file."""
     return path.suffix.lower() in ENDINGS
+
+
+def stem(path: Path) -> str:
+    """A file's name without its ending."""
+    return path.stem
+
+
+def itk_shape(path: Path) -> tuple[int, ...] | None:
+    """Voxels along the axes of a file, from the text of its header; None where it does not tell.
+
+    Sources: the NRRD format (teem.sourceforge.net/nrrd/format.html) and MetaIO's (itk.org/Wiki/MetaIO).
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEADER_BYTES)
+    except OSError:
+        return None
+    match = _NRRD_SIZES.search(head) if head[:4] == b"NRRD" else _META_SIZES.search(head)
+    if match is None:
+        return None
+    sizes = tuple(int(n) for n in match[1].split())
+    if not 1 < len(sizes) < 6 or min(sizes) < 1:
+        return None
+    kinds = _NRRD_KINDS.search(head) if head[:4] == b"NRRD" else None
+    if kinds is not None and len(names := kinds[1].split()) == len(
+        sizes
+    ):  # the axis of phases may come first
+        space = [n for n, name in zip(sizes, names, strict=True) if name.lower() in (b"domain", b"space")]
+        sizes = (
+            *space,
+            *(n for n, name in zip(sizes, names, strict=True) if name.lower() not in (b"domain", b"space")),
+        )
+    several = _META_VALUES.search(head) if head[:4] != b"NRRD" else None
+    if several is not None and int(several[1]) > 1:
+        sizes = (*sizes, int(several[1]))
+    return (*sizes, 1)[: max(len(sizes), 3)]
 
 
 def read_itk(
@@ -72,7 +112,7 @@ def _read(itk: Any, path: Path) -> Stack:
                 f"“{path.name}” has the shape {' × '.join(map(str, size))}; a 3D or 4D image is needed."
             )
         values = int(np.prod(size, dtype=object)) * reader.GetNumberOfComponents()
-        stored = max(other.stat().st_size for other in (path, *_data_files(path)))
+        stored = max(other.stat().st_size for other in (path, *data_files(path)))
         if values > _MOST_RATIO * stored:
             raise StudyError(f"“{path.name}” is cut short: it asks for {values} values in {stored} bytes.")
         image = reader.Execute()
@@ -121,14 +161,21 @@ def _refuse_paths(path: Path) -> None:
     except OSError as error:
         raise StudyError(f"“{path.name}” cannot be opened ({error.strerror}).") from error
     for name in names:
-        if name.upper() != "LOCAL" and (
-            re.search(r"[/\\:%\s]", name) or name.startswith(".") or name == "LIST"
-        ):
+        if name.upper() != "LOCAL" and (_leads_away(name) or name == "LIST"):
             raise StudyError(
                 f"“{path.name}” names pixels that do not lie beside it under a plain name; such files are not "
                 "opened. Convert it to one file (.nrrd, .mha)."
             )
 
 
-def _data_files(path: Path) -> list[Path]:
-    return [path.parent / name for name in _named(path) if (path.parent / name).is_file()]
+def data_files(path: Path) -> list[Path]:
+    """The files beside a header that hold its pixels, as far as they are named plainly and are there."""
+    try:
+        names = [name for name in _named(path) if name.upper() not in ("LOCAL", "LIST")]
+    except OSError:
+        return []
+    return [path.parent / name for name in names if not _leads_away(name) and (path.parent / name).is_file()]
+
+
+def _leads_away(name: str) -> bool:
+    return bool(re.search(r"[/\\:%\s]", name)) or name.startswith(".")

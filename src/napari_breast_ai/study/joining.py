@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .headers import Frame
 from .roles import FAT_DESCRIBED, Role, dixon_part, fat_suppressed
+from .runs import runs_of
 from .slices import same_positions
 
 _POSITION_MM = 0.5
@@ -31,6 +32,7 @@ class Stack:
     frames: list[Frame] = field(default_factory=list)
     positions: NDArray[np.float64] | None = None
     apart: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_multiple(self) -> bool:
@@ -56,7 +58,21 @@ class Joined:
 
 def join(stacks: Sequence[Stack]) -> list[Joined]:
     """Bring series that are phases of one scan together; each stack is in exactly one `Joined`."""
-    return _with_pre_contrast(_equal(stacks))
+    return [run for joined in _with_pre_contrast(_equal(stacks)) for run in _runs(joined)]
+
+
+def _runs(joined: Joined) -> list[Joined]:
+    """A scan of a series per phase that was run twice is two."""
+    before, scan = joined.members[: joined.pre_contrast], joined.members[joined.pre_contrast :]
+    if any(stack.is_multiple or stack.nature is not None for stack in scan):
+        return [joined]
+    found = runs_of([s.frames for s in scan], [_stem(s.frames[0].source.description) for s in scan])
+    said = (found.remark,) if found.remark else ()
+    first, *others = ([scan[i] for i in sorted(run)] for run in found.runs)
+    return [
+        Joined([*before, *first], (*joined.remarks, *said), joined.pre_contrast),
+        *(Joined(run, said) for run in others),
+    ]
 
 
 def _equal(stacks: Sequence[Stack]) -> list[list[Stack]]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import warnings as python_warnings
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from ..core import DceVolume, Progress, silent
 from .errors import StudyError
 from .foreign import LPS_FROM_RAS, Stack, combined, in_phase_order, phase_of, stack_of
-from .foreign_times import find_times
+from .foreign_times import FoundTimes, find_times
 
 ENDINGS = (".nii", ".nii.gz")
 _MOST_PHASES = 1000
@@ -41,21 +42,53 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-def phase_files(chosen: Path) -> tuple[Path, ...]:
-    """The files of a case, in phase order: `chosen`, and those beside it that are named as its other phases."""
-    if phase_of(stem(chosen)) is None or _dimensions(chosen) != 3:
-        return (chosen,)
-    return in_phase_order(chosen, [path for path in chosen.parent.iterdir() if is_nifti(path)], stem)
+def cases(
+    files: Sequence[Path], stem_of: Callable[[Path], str] = stem, only_these: bool = False
+) -> list[tuple[Path, ...]]:
+    """The cases among files, each as its files in phase order.
+
+    Args:
+        files: of one format.
+        stem_of: a file's name without its ending.
+        only_these: NIfTI files beside them that are named as further phases do not count.
+    """
+    beside: dict[object, list[Path]] = defaultdict(list)
+    folders = {path.parent for path in files}
+    all_of_them = files if only_these else [p for folder in folders for p in folder.iterdir() if is_nifti(p)]
+    for path in all_of_them:
+        if (named := phase_of(stem_of(path))) is not None:
+            beside[(path.parent, named[:2])].append(path)
+    found: list[tuple[Path, ...]] = []
+    taken: set[Path] = set()
+    for path in sorted(files):
+        if path in taken:
+            continue
+        named = phase_of(stem_of(path))
+        group: tuple[Path, ...] = (path,)
+        if named is not None and (not is_nifti(path) or _dimensions(path) == 3):
+            group = in_phase_order(path, beside[(path.parent, named[:2])], stem_of)
+        taken.update(group)
+        found.append(group)
+    return found
+
+
+def nifti_shape(path: Path) -> tuple[int, ...] | None:
+    """Voxels along the axes of a file, at least three; None where the header cannot be read."""
+    try:
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore")
+            image: Any = nibabel.load(path)
+        shape = tuple(int(n) for n in image.shape)
+    except Exception:  # noqa: BLE001 - whatever is wrong is said when the file is read
+        return None
+    shape = (*shape, 1, 1, 1)[: max(len(shape), 3)]
+    # Vectors, as ITK writes phases, have theirs along the fifth axis.
+    return (*shape[:3], math.prod(shape[3:])) if math.prod(shape[3:]) > 1 else shape[:3]
 
 
 def _dimensions(path: Path) -> int:
     """3 for a single volume, 4 for several; 0 where the header cannot be read."""
-    try:
-        image: Any = nibabel.load(path)
-        shape: tuple[int, ...] = image.shape
-    except Exception:  # noqa: BLE001 - whatever is wrong is said when the file is read
-        return 0
-    return sum(n > 1 for n in shape[3:]) + 3
+    return len(nifti_shape(path) or ())
 
 
 def _gap(files: Sequence[Path]) -> tuple[str, ...]:
@@ -72,16 +105,15 @@ def _gap(files: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def cases(files: Sequence[Path]) -> list[tuple[Path, ...]]:
-    """The cases among NIfTI files, each as its files in phase order."""
-    found: list[tuple[Path, ...]] = []
-    taken: set[Path] = set()
-    for path in sorted(files):
-        if path not in taken:
-            group = phase_files(path)
-            taken.update(group)
-            found.append(group)
-    return found
+def _by_number(files: Sequence[Path], found: FoundTimes) -> tuple[str, ...]:
+    """That nothing but bare numbers says that the files are phases of one case, in a sentence."""
+    named = phase_of(stem(files[0]))
+    if len(files) < 2 or named is None or named[1] or set(found.times.source) != {"unknown"}:
+        return ()
+    return (
+        f"The {len(files)} files from “{files[0].name}” to “{files[-1].name}” are taken as phases of one case by their "
+        "numbers. If they are different patients, put each into a folder of its own.",
+    )
 
 
 def case_name(files: Sequence[Path]) -> str:
@@ -113,7 +145,7 @@ def read_nifti(
     phases = sum(len(stack.data) for stack in stacks)
     step = stacks[0].step_s if len(stacks) == 1 else None
     found = find_times(files[0].parent, [stem(path) for path in files], name, phases, times, step)
-    found = replace(found, warnings=(*_gap(files), *found.warnings))
+    found = replace(found, warnings=(*_gap(files), *found.warnings, *_by_number(files, found)))
     return combined(stacks, [path.name for path in files], name, found)
 
 

@@ -212,7 +212,7 @@ def _made(parts: Sequence[_Part], wanted: Wanted, decision: Decision) -> _Row:
     elif len(rows) == 1:
         row = _some_phases(first, [n for _, n in parts])
     else:
-        row = _merged(rows, [row.group.phases[n] for row, n in parts])
+        row = _merged(rows, parts)
     group = row.group
     if wanted.ignored:
         group = replace(group, judged=Role("other", "set aside by a person", 1.0, IGNORED))
@@ -268,9 +268,11 @@ def _some_phases(row: _Row, chosen: Sequence[int]) -> _Row:
     )
 
 
-def _merged(rows: Sequence[_Row], phases: Sequence[Phase]) -> _Row:
-    """Phases of several groups as one."""
+def _merged(rows: Sequence[_Row], parts: Sequence[_Part]) -> _Row:
+    """Phases of several groups as one. The pre-contrast phase that a person set stays; of several, the first."""
     groups = [row.group for row in rows]
+    phases = [row.group.phases[n] for row, n in parts]
+    set_before = [i for i, (row, n) in enumerate(parts) if row.pre_set and row.group.pre_contrast == n]
     _fit_together(groups)
     frames = across_midnight([frame for phase in phases for frame in phase.frames])
     each = iter(frames)
@@ -313,12 +315,12 @@ def _merged(rows: Sequence[_Row], phases: Sequence[Phase]) -> _Row:
                     )
                 )
             ),
-            pre_contrast=pre,
+            pre_contrast=set_before[0] if set_before else pre,
             contrast_s=contrast_s,
             overruled=(),
         ),
         bool(said),
-        False,
+        bool(set_before),
     )
 
 

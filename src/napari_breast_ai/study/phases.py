@@ -43,18 +43,20 @@ class Arrangement:
 
 
 @dataclass(frozen=True)
-class _Key:
+class Key:
+    """An element that may number or time phases: its keyword and its value in a frame."""
+
     name: Callable[[Frame], str]
     value: Callable[[Frame], float | None]
     is_time: bool
 
 
-_KEYS = (
-    _Key(lambda f: f.temporal_source, lambda f: f.temporal_position, False),
-    _Key(lambda f: f.trigger_source, lambda f: f.trigger_s, True),
-    _Key(lambda f: "AcquisitionNumber", lambda f: f.acquisition_number, False),
-    _Key(lambda f: f.acquisition_source, lambda f: f.acquisition_s, True),
-    _Key(lambda f: "ContentTime", lambda f: f.content_s, True),
+KEYS = (
+    Key(lambda f: f.temporal_source, lambda f: f.temporal_position, False),
+    Key(lambda f: f.trigger_source, lambda f: f.trigger_s, True),
+    Key(lambda f: "AcquisitionNumber", lambda f: f.acquisition_number, False),
+    Key(lambda f: f.acquisition_source, lambda f: f.acquisition_s, True),
+    Key(lambda f: "ContentTime", lambda f: f.content_s, True),
 )
 
 
@@ -104,7 +106,7 @@ def _per_slice(frames: Sequence[Frame], index: NDArray[np.intp], slices: int) ->
     return columns
 
 
-def _values(key: _Key, frames: Sequence[Frame], slices: int) -> list[float] | None:
+def _values(key: Key, frames: Sequence[Frame], slices: int) -> list[float] | None:
     """The key's value per frame. Frames without one are the pre-contrast phase if they could be one phase."""
     values = [key.value(frame) for frame in frames]
     missing = sum(value is None for value in values)
@@ -113,7 +115,13 @@ def _values(key: _Key, frames: Sequence[Frame], slices: int) -> list[float] | No
     return [-1.0 if value is None else float(value) for value in values]
 
 
-def _labels(key: _Key, values: list[float]) -> list[NDArray[np.intp]]:
+def labels(key: Key, frames: Sequence[Frame]) -> list[NDArray[np.intp]]:
+    """The phase of each frame in every way to read the key; none where frames have no value."""
+    values = [value for frame in frames if (value := key.value(frame)) is not None]
+    return _labels(key, values) if values and len(values) == len(frames) else []
+
+
+def _labels(key: Key, values: list[float]) -> list[NDArray[np.intp]]:
     """Ways to read the key: equal values are one phase; so are times without a pause of `SAME_PHASE_S`."""
     array = np.asarray(values)
     exact = np.unique(array, return_inverse=True)[1].astype(np.intp)
@@ -149,7 +157,7 @@ def _is_whole(label: NDArray[np.intp], index: NDArray[np.intp], slices: int) -> 
 
 def _complete(frames: Sequence[Frame], index: NDArray[np.intp], slices: int) -> Arrangement | None:
     """The first key that puts every frame into a whole phase."""
-    for key in _KEYS:
+    for key in KEYS:
         values = _values(key, frames, slices)
         if values is None:
             continue
@@ -200,7 +208,7 @@ def _by_difference(frames: Sequence[Frame], index: NDArray[np.intp], slices: int
 def _partial(frames: Sequence[Frame], index: NDArray[np.intp], slices: int) -> Arrangement | None:
     """The whole phases of the key that gives the most of them; the rest is handed back and said."""
     best: tuple[int, str, list[tuple[int, list[int]]], int] | None = None
-    for key in _KEYS:
+    for key in KEYS:
         values = _values(key, frames, slices)
         if values is None:
             continue

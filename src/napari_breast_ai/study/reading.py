@@ -19,7 +19,8 @@ from .parsing import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, PIXEL_TAGS, UNDEF
 _SOURCE_TAGS = (
     0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080021, 0x00080022, 0x00080023,
     0x0008002A, 0x00080032, 0x00080033, 0x00080060, 0x00080070, 0x00081030, 0x0008103E, 0x00100010, 0x00100020,
-    0x00180010, 0x00180020, 0x00180022, 0x00180023, 0x00180024, 0x00181030, 0x00181042, 0x00189005,
+    0x00180010, 0x00180012, 0x00180020, 0x00180022, 0x00180023, 0x00180024, 0x00181030, 0x00181042,
+    0x00186011, 0x00189005,
     0x0020000D, 0x0020000E, 0x00200011, 0x00200052, 0x00200060, 0x00200062, 0x00204000,
     0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280103,
     0x00280120, 0x00280121,
@@ -31,6 +32,9 @@ _FRAME_TAGS = (
 )  # fmt: skip
 _TAGS = frozenset((*_SOURCE_TAGS, *_FRAME_TAGS, *FUNCTIONAL_TAGS))
 
+_AGENTS = 0x00180012
+_TISSUE, _CENTIMETRES = 1, 3
+_DAY_S = 86400.0
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 _FARTHEST_MM = 1e6
@@ -40,8 +44,9 @@ _LARGE, _MOST_RATIO = 64 * 2**20, 1000
 """Bytes of pixels from which a file is asked whether it can hold them, and how far image data ever shrink."""
 
 ARCHIVE = "it is a zip archive"
+NOT_DICOM = "it is not a DICOM file"
 DICOMDIR_REASON = "it is a DICOMDIR, a table of contents; the files themselves are looked at instead"
-"""Reasons by which the scan knows what to unpack, and whose names to compare."""
+"""Reasons by which the scan knows what to unpack, what may be of another format, and whose names to compare."""
 
 
 def read_frames(path: Path) -> tuple[Frame, ...]:
@@ -76,7 +81,7 @@ def _header(stream: BinaryIO, size: int) -> Header:
         # Old exports have the data set alone, without preamble: it begins with group 0008 (or 0002), little
         # endian.
         if len(start) < 8 or start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3] != 0:
-            raise Unusable("it is not a DICOM file")
+            raise Unusable(NOT_DICOM)
     return read_header(stream, size, _TAGS)
 
 
@@ -177,28 +182,61 @@ def _source(path: Path, dataset: Header, layout: PixelLayout) -> Source:
         scanning=el.texts(dataset, 0x00180020),
         scan_options=frozenset(option.upper() for option in el.texts(dataset, 0x00180022) if option),
         acquisition_type=el.text(dataset, 0x00180023),
-        contrast_agent=bool(el.text(dataset, 0x00180010)),
+        contrast_agent=bool(el.text(dataset, 0x00180010) or el.items(dataset, _AGENTS)),
         synthetic="synthetic" in said.casefold(),
         rows=el.integer(dataset, 0x00280010) or 0,
         columns=el.integer(dataset, 0x00280011) or 0,
         pixels=layout,
         patient_id=el.text(dataset, 0x00100020),
         laterality=_laterality(dataset),
-        contrast_s=_date_and_time(dataset, (0x00080022, 0x00080021, 0x00080020), 0x00181042),
+        contrast_s=_contrast(dataset),
         study_date=el.text(dataset, 0x00080020),
         study_description=el.words(dataset, 0x00081030),
     )
 
 
 def _laterality(dataset: Header) -> str:
-    said = (el.text(dataset, tag).upper() for tag in (0x00200062, 0x00200060))
-    return next((side for side in said if side in ("L", "R", "B")), "")
+    return _one_side(el.text(dataset, 0x00200062)) or _one_side(el.text(dataset, 0x00200060))
+
+
+def _one_side(said: str) -> str:
+    return said.upper() if said.upper() in ("L", "R", "B") else ""
+
+
+def _contrast(dataset: Header) -> float | None:
+    """When the agent was given: by the image, or by what an enhanced file says of each agent (PS3.3 C.7.6.4b)."""
+    profiles = (one for agent in el.items(dataset, _AGENTS) for one in el.items(agent, 0x00189340))
+    given = [el.time_of_day(el.text(holder, 0x00181042)) for holder in (dataset, *profiles)]
+    known = [seconds for seconds in given if seconds is not None]
+    if not known:
+        return None
+    dates = (0x00080022, 0x00080021, 0x00080020)
+    if (moment := el.moment(el.text(dataset, 0x0008002A))) is not None and not el.text(dataset, dates[0]):
+        return moment // _DAY_S * _DAY_S + min(known)
+    days = (el.day(el.text(dataset, tag)) for tag in dates)
+    return min(known) + next((start for start in days if start is not None), 0.0)
+
+
+def _administered(view: FrameView) -> bool | None:
+    said = {el.text(one, 0x00189342).upper() for held in view.groups for one in el.items(held, 0x00189341)}
+    return True if "YES" in said else False if "NO" in said else None
+
+
+def _region_spacing(dataset: Header) -> tuple[float, ...]:
+    """The spacing of an ultrasound picture in mm, where all its regions of tissue have one (PS3.3 C.8.5.5)."""
+    found = set()
+    for region in el.items(dataset, 0x00186011):
+        kind, *units = (el.integer(region, tag) for tag in (0x00186012, 0x00186024, 0x00186026))
+        across, down = el.number(region, 0x0018602C), el.number(region, 0x0018602E)
+        if kind == _TISSUE and units == [_CENTIMETRES] * 2 and across and down:
+            found.add((round(10.0 * abs(down), 6), round(10.0 * abs(across), 6)))
+    return found.pop() if len(found) == 1 else ()
 
 
 def _frame(source: Source, dataset: Header, view: FrameView) -> Frame:
     position = view.numbers(0x00200032, 0x00209113)
     orientation = view.numbers(0x00200037, 0x00209116)
-    spacing = view.numbers(0x00280030, 0x00289110)
+    spacing = view.numbers(0x00280030, 0x00289110) or _region_spacing(dataset)
     image_type = view.texts(0x00089007, 0x00189226) or el.texts(dataset, 0x00080008)
     acquisition_s, acquisition_source = _acquisition(dataset, view)
     temporal = view.number(0x00209128, 0x00209111)
@@ -242,6 +280,8 @@ def _frame(source: Source, dataset: Header, view: FrameView) -> Frame:
         duration_s=duration_s,
         duration_source=duration_source,
         reference_s=el.moment(view.text(0x00189151, 0x00209111)),
+        laterality=_one_side(view.text(0x00209072, 0x00209071)),
+        administered=_administered(view),
     )
 
 

@@ -13,9 +13,10 @@ from .archives import Member, check_tables, held, nested, split_archives, unpack
 from .errors import StudyError
 from .grouping import group_frames
 from .headers import Frame, Source
-from .index import StudyIndex, Unused
+from .index import OtherCase, StudyIndex, Unused
 from .quiet import quiet_parsers
-from .reading import read_frames, unreadable
+from .reading import NOT_DICOM, read_frames, unreadable
+from .unnamed import named
 
 _SAMPLE = 1 << 16
 
@@ -30,7 +31,7 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
         progress: called once per file; may raise `Cancelled`.
 
     Returns:
-        The index; every file is in one of its groups or in its list of unused files.
+        The index; every file is in one of its groups or cases, or in its list of unused files.
 
     Raises:
         StudyError: a file or folder does not exist.
@@ -49,15 +50,22 @@ def scan(path: str | Path | Sequence[str | Path], progress: Progress = silent) -
         unused.extend((*broken, *refused))
         members.extend(unpacked)
         count += len(unpacked) + len(refused) - 1  # its members count, not the archive
+    frames, unnamed = named(frames)
     kept, copies = _without_copies(frames)
     names = (*files, *(member.shown for member in members))
     unused, said = check_tables([*closed, *unused, *copies], names, members)
+    others: tuple[OtherCase, ...] = ()
+    if any(one.reason == NOT_DICOM for one in unused):
+        from .others import other_cases  # what reads other formats is loaded where there are some
+
+        others, unused = other_cases(unused)
     return StudyIndex(
         files=count,
         groups=group_frames(kept) if kept else (),
         unused=tuple(sorted(unused, key=lambda u: str(u.file))),
         root=given[0] if single and given else None,
-        warnings=tuple(said),
+        warnings=(*said, *unnamed),
+        cases=others,
     )
 
 

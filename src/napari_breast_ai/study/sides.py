@@ -49,11 +49,11 @@ def two_sides(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]] | None:
 def laterality(frames: Sequence[Frame], geometry: Geometry | None) -> tuple[str, str, list[str]]:
     """The side that the images show ("left", "right", "both" or ""), what says so, and sentences.
 
-    ImageLaterality or Laterality goes first, then the description, then the place (the patient's midline is
-    taken to be near x = 0); where the first and the place contradict each other, that is said.
+    FrameLaterality, ImageLaterality or Laterality goes first, then the description, then the place (the patient's
+    midline is taken to be near x = 0); where the first and the place contradict each other, that is said.
     """
     placed = "" if geometry is None else _by_place(geometry)
-    tags = {_SIDES[frame.source.laterality] for frame in frames if frame.source.laterality}
+    tags = {_SIDES[side] for frame in frames if (side := frame.laterality or frame.source.laterality)}
     if len(tags) == 1:
         tagged = tags.pop()
         if tagged == "both" and placed in ("left", "right"):  # said of the series, not of this stack
@@ -64,7 +64,7 @@ def laterality(frames: Sequence[Frame], geometry: Geometry | None) -> tuple[str,
                 f"The files say that this is the {tagged} breast, but the images lie on the patient's {placed}: "
                 "check which is right."
             )
-        return tagged, "Laterality", warnings
+        return tagged, "FrameLaterality" if frames[0].laterality else "Laterality", warnings
     described = f"{frames[0].source.description} {frames[0].source.protocol}"
     named = [side for side, pattern in _NAMED if pattern.search(described)]
     if len(named) == 1:

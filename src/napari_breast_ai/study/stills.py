@@ -26,6 +26,17 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in ENDINGS
 
 
+def picture_shape(path: Path) -> tuple[int, ...] | None:
+    """1, rows and columns of a picture; None where it cannot be read."""
+    try:
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore")
+            with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as image:
+                return 1, image.height, image.width
+    except Exception:  # noqa: BLE001 - whatever is wrong is said when the file is read
+        return None
+
+
 def read_picture(path: Path) -> DceVolume:
     """Read a PNG, JPEG or TIFF as one slice. Grey values stay as they are stored; colours become luminance.
 
@@ -98,6 +109,10 @@ def read_dicom_picture(group: Group) -> DceVolume:
     spacing = frame.pixel_spacing
     if spacing is None:
         said.append(NO_SIZE)
+    elif source.modality == "US":
+        said.append(
+            "Lengths hold inside the ultrasound image; in other parts of the picture they mean nothing."
+        )
     volume = _case(data, spacing or (1.0, 1.0), said, group.description)
     return DceVolume(
         data=volume.data,

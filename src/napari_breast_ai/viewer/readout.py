@@ -31,9 +31,13 @@ class Readout:
         session.viewer.canvas.overlays[NAME] = self._overlay
         session.viewer.dims.events.ndisplay.connect(self.refresh)
         session.viewer.dims.events.order.connect(self.refresh)
-        text = "\n".join(fitted(lines, self._session.viewer.canvas.size[1]))
-        if text != self._overlay.text:
-            self._overlay.text = text
+        session.viewer.canvas.events.size.connect(self.refresh)
+        for signal in (
+            session.position_changed,
+            session.study_changed,
+            session.prediction_changed,
+            session.boxes_changed,
+        ):
             signal.connect(self.refresh)
 
     @property

@@ -304,8 +304,10 @@ class CasesDock(Dock):
                 "Open a folder, files or a zip archive: every file is listed, and each group can be opened."
             )
         if group is None:
-            used = index.files - len(index.unused)
-            return f"{index.files} files: {used} in {len(index.groups)} groups, {len(index.unused)} unused."
+            others = sum(len(case.paths) for case in index.cases)
+            used = index.files - others - len(index.unused)
+            also = f"{others} of other formats, " if others else ""
+            return f"{index.files} files: {used} in {len(index.groups)} groups, {also}{len(index.unused)} unused."
         lines = [f"{group.title}: {role_name(group)}, because {group.judged.reason}."]
         lines.extend(f"{OVERRULED} {one}" for one in group.overruled)
         lines.extend(f"{WARNED} {one}" for one in group.warnings[:4])

@@ -103,6 +103,8 @@ class CasesTree(QTreeWidget):
                     self._group(node, group, cases)
                 node.setExpanded(("study", study.uid) in opened or not opened)
             top.setExpanded(("patient", patient.patient_id) in opened or not opened)
+        if cases.index.cases:
+            self._others(cases.index)
         if cases.index.unused:
             self._unused(cases.index)
         for item in self._items():
@@ -142,6 +144,16 @@ class CasesTree(QTreeWidget):
             texts = (phase_title(group, number), phase_time(phase).split(" (")[0], str(len(phase.frames)))
             below = self._add(item, texts, ("phase", group, number))
             below.setToolTip(_NAME, f"{phase_time(phase)}; {len(phase.frames)} images")
+
+    def _others(self, index: StudyIndex) -> None:
+        """Cases of other formats, which are opened by choosing their files."""
+        top = self._add(self, ("Other formats", "", str(len(index.cases))), ("others",))
+        for case in index.cases[:_MOST_FILES]:
+            texts = (case.name, case.format, f"{case.n_phases} × {' × '.join(map(str, case.shape))}")
+            node = self._add(top, texts, ("other", str(case.paths[0])))
+            node.setToolTip(_NAME, "\n".join(map(str, case.paths[:_MOST_FILES])))
+        if len(index.cases) > _MOST_FILES:
+            self._add(top, (f"… and {len(index.cases) - _MOST_FILES} more cases",), ("more", "others"))
 
     def _unused(self, index: StudyIndex) -> None:
         by_reason: dict[str, list[str]] = defaultdict(list)
