@@ -14,10 +14,7 @@ from ..core import Box, LabelGroup
 from ..models import LESION
 from .errors import TrainingError
 from .losses import UNKNOWN
-from .targets import ReduceRule, boxes_to_map
-
-NOT_A_LESION = ("normal tissue",)
-"""Classes of boxes that mark something else than a lesion."""
+from .targets import NOT_A_LESION, ReduceRule, attention_maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +124,4 @@ def attention_targets(
     boxes: Sequence[Sequence[Box]], image_shape: tuple[int, int], map_shape: tuple[int, int], rule: ReduceRule
 ) -> Tensor:
     """The lesion boxes of n slices reduced to the attention map's size: float32 (n, h, w)."""
-    maps = [
-        boxes_to_map([b for b in per_slice if b.label not in NOT_A_LESION], image_shape, map_shape, rule)
-        for per_slice in boxes
-    ]
-    return torch.from_numpy(np.stack(maps))
+    return torch.from_numpy(attention_maps(boxes, image_shape, map_shape, rule))

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import Box
+from ..core import NORMAL_TISSUE, Box
 
 ReduceRule = Literal["area", "max"]
 """How a mask becomes a cell's target: the covered fraction of the cell, or 1 where anything of it is
 covered.
 """
+
+
+NOT_A_LESION = (NORMAL_TISSUE,)
+"""Classes of boxes that mark something else than a lesion."""
+
+
+def attention_maps(
+    boxes: Sequence[Sequence[Box]],
+    image_shape: tuple[int, int],
+    map_shape: tuple[int, int],
+    rule: ReduceRule = "area",
+) -> NDArray[np.float32]:
+    """What an attention is taught: boxes of lesions of n slices, reduced as `boxes_to_map` does. float32 (n, h, w)."""
+    maps = [
+        boxes_to_map([box for box in one if box.label not in NOT_A_LESION], image_shape, map_shape, rule)
+        for one in boxes
+    ]
+    return np.stack(maps)
 
 
 def boxes_to_map(

@@ -43,6 +43,9 @@ DYNAMIC, SUBTRACTION, REFERENCE, BOXES, OFFERS, TARGETS, ATTENTION, GRADCAM = (
 ORDER = (DYNAMIC, SUBTRACTION, ATTENTION, GRADCAM, TARGETS, REFERENCE, OFFERS, BOXES)
 """From the bottom to the top."""
 
+OWN_WAY = (BOXES, OFFERS, TARGETS)
+"""Layers that follow a change of the study by themselves."""
+
 FILLED = (DYNAMIC, SUBTRACTION)
 """Layers that show the volume's own pixels."""
 
@@ -238,7 +241,7 @@ def full_stack(prediction: Prediction, maps: NDArray[np.float32], n_slices: int)
 
 def heat_colormap(role: str) -> Colormap:
     """A perceptually uniform colormap that is transparent at its low end."""
-    name = {ATTENTION: "bids:viridis", GRADCAM: "bids:inferno"}[role]
+    name = {ATTENTION: "bids:viridis", GRADCAM: "bids:inferno", TARGETS: "bids:plasma"}[role]
     steps = np.linspace(0.0, 1.0, 256)
     # The darkest part of these maps would only dim the anatomy: start where there is colour to see.
     colors = np.array(CatalogColormap(name)(0.25 + 0.75 * steps), dtype=np.float32)

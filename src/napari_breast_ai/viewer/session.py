@@ -33,6 +33,7 @@ from .offers_layer import OffersLayer
 from .reading import Reading
 from .readout import Readout
 from .shortcuts import bind_layer, bind_viewer
+from .targets_layer import TargetsLayer
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Session:
         self.keeper: Keeper = Keeper(self)
         self.boxes: BoxesLayer = BoxesLayer(self)
         self.offers: OffersLayer = OffersLayer(self)
+        self.targets: TargetsLayer = TargetsLayer(self)
         self.editing: Editing = Editing(self)
         self.gestures: Gestures = Gestures(self)
         self.reading: Reading = Reading(self)
@@ -167,7 +169,7 @@ class Session:
             else:
                 look.take_place(layer, data, settings)
         for role, layer in mine.items():
-            if role != look.BOXES and role != look.OFFERS and layer in layers:
+            if role not in look.OWN_WAY and layer in layers:
                 layers.remove(layer)
         self._begin_study(volume)
         return True

@@ -15,15 +15,16 @@ from .keys_panel import KeysPanel
 from .lesions_panel import LesionsPanel
 from .section import sentence
 from .suggestions_panel import SuggestionsPanel
+from .targets_panel import TargetsPanel
 
 WIDTH = 380
 
 
 class AnnotateDock(Dock):
-    """One column: the case, the classes, the lesions, suggestions, the keys.
+    """One column: the case, the classes, the lesions, suggestions, targets, the keys.
 
     Attributes:
-        case, classes, lesions, suggestions, keys: the parts.
+        case, classes, lesions, suggestions, targets, keys: the parts.
         trouble: what is not saved, in a frame that cannot be overlooked.
         message: the last thing that was said.
     """
@@ -41,12 +42,21 @@ class AnnotateDock(Dock):
         self.classes = ClassesPanel(session, links)
         self.lesions = LesionsPanel(session, links)
         self.suggestions = SuggestionsPanel(session, links)
+        self.targets = TargetsPanel(session, links)
         self.keys = KeysPanel()
         column = QWidget()
         inner = QVBoxLayout(column)
         inner.setContentsMargins(8, 4, 8, 4)
         inner.setSpacing(7)
-        parts = (self.case, self.message, self.classes, self.lesions, self.suggestions, self.keys)
+        parts = (
+            self.case,
+            self.message,
+            self.classes,
+            self.lesions,
+            self.suggestions,
+            self.targets,
+            self.keys,
+        )
         for part in parts:
             inner.addWidget(part)
         inner.addStretch(1)
