@@ -109,14 +109,16 @@ class Placing:
     def place(self, box: Box, anchor: Anchor) -> Box | None:
         """The box in this volume's slices, rows and columns; None where it lies on none of its images.
 
-        The stored image decides, then the place in the patient. A box that is tied to nothing keeps its numbers,
-        and so does one tied to an image in a volume that knows none.
+        The stored image decides, then the place in the patient; millimetres of another frame of reference are
+        nowhere. A box that is tied to nothing keeps its numbers, and so does one tied to an image in a volume that
+        knows none.
         """
         if anchor.image in self._slices:
             return replace(box, z=self._slices[anchor.image])
         if anchor.corners and anchor.frame_of_reference == self.frame_of_reference:
             return self._by_patient(box, anchor.corners)
-        if anchor.image is not None and self._slices:
+        elsewhere = bool(self.frame_of_reference and anchor.corners)
+        if elsewhere or (anchor.image is not None and self._slices):
             return None
         return box
 

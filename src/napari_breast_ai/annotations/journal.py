@@ -120,6 +120,16 @@ class Journal:
         return self._state.empty_slices
 
     @property
+    def empty_images(self) -> dict[int, FrameRef]:
+        """The stored images of `empty_slices`, where they are known."""
+        entries = self._state.tables["none"].items()
+        return {
+            entry.box.z: entry.anchor.image
+            for key, entry in entries
+            if key != CASE and entry.placed and entry.anchor.image is not None
+        }
+
+    @property
     def empty_case(self) -> bool:
         """Whether the whole case was said to be without a lesion."""
         return CASE in self._state.tables["none"]
@@ -209,15 +219,24 @@ class Journal:
         """
         return self.add_many([box], phase)[0]
 
-    def add_many(self, boxes: Iterable[Box], phase: int = 0) -> tuple[Box, ...]:
-        """Add boxes that belong together and are undone as one. Returns and raises as `add`."""
-        made, actions = [], []
+    def add_many(
+        self, boxes: Iterable[Box], phase: int = 0, empty: Iterable[int | None] = ()
+    ) -> tuple[Box, ...]:
+        """Add boxes that belong together and are undone as one. Returns and raises as `add`.
+
+        Args:
+            boxes, phase: as in `add`.
+            empty: slices that are said to be without a lesion in the same step, None for the whole case.
+        """
+        made: list[str] = []
+        actions: list[dict[str, Any]] = []
         for box in boxes:
             if found := box.problems():
                 raise AnnotationError(" ".join(found))
             box = replace(box, id=box.id or new_id(), author=box.author or self.reader)
             made.append(box.id)
             actions.append({"do": "add", "box": box_to_json(box), **self._tie(box, phase)})
+        actions += [self._empty(z, True, phase) for z in empty]
         self._act_all(actions)
         return tuple(self.box(box_id) for box_id in made)
 
@@ -262,12 +281,7 @@ class Journal:
         Raises:
             AnnotationError: there are boxes of lesions on it.
         """
-        if z is None:
-            self._act({"do": "none", "case": True, "said": said})
-            return
-        rows, columns = self._placing.geometry.shape[1:] if self._placing is not None else (1, 1)
-        box = Box(z, -0.5, -0.5, rows - 0.5, columns - 0.5, "no lesion")
-        self._act({"do": "none", "said": said, "box": box_to_json(box), **self._tie(box, phase)})
+        self._act(self._empty(z, said, phase))
 
     def offer(self, boxes: Iterable[Box], by: str, phase: int = 0) -> None:
         """Suggest boxes, in place of what `by` suggested before and nobody has answered yet. Errors as `add`.
@@ -461,6 +475,13 @@ class Journal:
         self.study_uid = self.study_uid or str(header.get("study_uid") or "")
 
     # ---------------------------------------------------------------- writing
+
+    def _empty(self, z: int | None, said: bool, phase: int) -> dict[str, Any]:
+        if z is None:
+            return {"do": "none", "case": True, "said": said}
+        rows, columns = self._placing.geometry.shape[1:] if self._placing is not None else (1, 1)
+        box = Box(z, -0.5, -0.5, rows - 0.5, columns - 0.5, "no lesion")
+        return {"do": "none", "said": said, "box": box_to_json(box), **self._tie(box, phase)}
 
     def _tie(self, box: Box, phase: int) -> dict[str, Any]:
         return self._placing.anchor(box, phase).to_json() if self._placing is not None else {}
