@@ -83,11 +83,16 @@ class CaseRecord:
         )
 
 
-def read_case(path: str | Path, case_id: str = "") -> CaseRecord:
+def read_case(path: str | Path, case_id: str = "", placing: Placing | None = None) -> CaseRecord:
     """Read a journal without its images. Nothing is written.
 
     Boxes that were drawn while another series of the study, or another sorting of its files, was on the screen are
     brought onto the stack that the journal names last, by their place in the patient.
+
+    Args:
+        path: the journal.
+        case_id: the case's name, where a list gives it one.
+        placing: the study's stack, for a journal of version 1, which does not know it; others keep to their own.
 
     Raises:
         AnnotationError: the file cannot be read, or is not a journal.
@@ -111,13 +116,18 @@ def read_case(path: str | Path, case_id: str = "") -> CaseRecord:
         elif "do" in record:
             actions.append(record)
     journal = Journal(path, str(header.get("reader") or ""))
-    geometry = placing = None
+    geometry = None
     name = ""
-    if journal.volume is not None:
+    if journal.volume is None and placing is not None:
+        geometry, name = placing.geometry, placing.frame_of_reference
+        journal = Journal(path, journal.reader, placing=placing)
+    elif journal.volume is not None:
         geometry = geometry_from_json(journal.volume)
         name = str(journal.volume.get("frame_of_reference") or "")
         placing = Placing(geometry, name)
         journal = Journal(path, journal.reader, placing=placing)
+    else:
+        placing = None
     reading = header.get("reading")
     return CaseRecord(
         case_id=case_id or _beside(path),

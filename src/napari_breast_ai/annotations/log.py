@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..places import place
+from ..places import FOLDER, data_folder, place
 from .journal import new_id, now
 from .places import rescue_path, slug
 from .records import STATUSES, line
@@ -186,3 +186,23 @@ class ReadingLog:
             turns += [Turn(name) for name in names if name not in known]
         self.turns = tuple(turns)
         self.place = min(max(self.place, 0), max(0, len(turns) - 1))
+
+
+def logged_journals(worklist: Worklist) -> dict[str, tuple[Path, ...]]:
+    """Where the journals of a worklist's cases lie, as far as the logs of its readers say, by `case_id`."""
+    pattern = f"worklist-{worklist.name}-*.jsonl"
+    folders = (worklist.folder / FOLDER, data_folder() / "cases")
+    found: dict[str, dict[Path, None]] = {}
+    for log in (path for folder in folders for path in sorted(folder.glob(pattern))):
+        try:
+            lines = log.read_bytes().splitlines()
+        except OSError:
+            continue
+        for text in lines:
+            try:
+                record = json.loads(text)
+                if record["do"] == "case" and record["journal"]:
+                    found.setdefault(str(record["case_id"]), {})[Path(record["journal"])] = None
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+    return {name: tuple(path for path in paths if path.exists()) for name, paths in found.items()}

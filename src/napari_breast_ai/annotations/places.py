@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..core import Identity
-from ..places import data_folder, place, study_name
+from ..places import FOLDER, data_folder, place, study_name
 
-__all__ = ["data_folder", "default_reader", "journal_path", "remember", "rescue_path", "slug"]
+__all__ = ["data_folder", "default_reader", "journal_path", "journals_of", "remember", "rescue_path", "slug"]
 
 
 def default_reader() -> str:
@@ -48,6 +48,17 @@ def journal_path(case_folder: Path | None, identity: Identity, reader: str, read
     return next((known for known in _remembered(name) if known.exists()), path)
 
 
+def journals_of(case_folder: Path | None, study_uid: str) -> tuple[Path, ...]:
+    """The journals of a study, of all readers and readings: beside it, in the user's data folder, and remembered."""
+    start = f"boxes-{study_name(study_uid)}-"
+    folders = [data_folder() / "cases"]
+    if case_folder is not None:
+        folders.insert(0, case_folder / FOLDER)
+    found = [path for folder in folders for path in sorted(folder.glob(f"{start}*.jsonl"))]
+    found += [path for name, path in _entries() if name.startswith(start) and path.exists()]
+    return tuple(dict.fromkeys(path.absolute() for path in found))
+
+
 def rescue_path(journal: Path) -> Path:
     """Where the actions of a journal are kept while it cannot be written."""
     place = hashlib.sha256(os.fsencode(journal.absolute())).hexdigest()[:8]
@@ -75,6 +86,11 @@ def _list() -> Path:
 
 def _remembered(name: str) -> Iterator[Path]:
     """The places where a journal of that name was written, the last one first."""
+    return (path for known, path in _entries() if known == name)
+
+
+def _entries() -> Iterator[tuple[str, Path]]:
+    """All that is remembered, the last one first: a journal's name and its place."""
     try:
         lines = _list().read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -82,8 +98,7 @@ def _remembered(name: str) -> Iterator[Path]:
     for text in reversed(lines):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             entry = json.loads(text)
-            if entry["name"] == name:
-                yield Path(entry["path"])
+            yield str(entry["name"]), Path(entry["path"])
 
 
 def slug(reader: str) -> str:

@@ -30,6 +30,11 @@ class Commands:
         sub.set_defaults(command=command)
         return sub
 
+    def group(self, name: str, text: str) -> Commands:
+        """Add a word that has commands of its own."""
+        sub = self._parsers.add_parser(name, help=text, description=text)
+        return Commands(sub.add_subparsers(required=True, metavar="COMMAND"))
+
 
 def add_times(sub: argparse.ArgumentParser) -> None:
     """Let a command that reads a study be told the times of its phases."""
