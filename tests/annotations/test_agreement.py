@@ -358,6 +358,8 @@ def test_readers_readings_and_suggestions_from_their_journals(tmp_path):
     assert len(within.cases) == 1 and within.overall.second_boxes == 5 and within.overall.precision.value == 1
     model = compare(records, "model:demo", "anna")
     assert model.overall.first_boxes == 16, "suggestions count as they were made, answered or not"
+    assert any("shown these very suggestions: 4" in note for note in model.notes)
+    assert not any("suggestions" in note for note in got.notes)
     assert model.overall.slices[1] == 0
     (case,) = [one for one in records if one.rater == "anna" and one.case_id == "case0"]
     offered = {box.z: box for box in case.suggested["model:demo"]}

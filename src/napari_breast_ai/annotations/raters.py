@@ -139,7 +139,7 @@ def pair(first: Iterable[Reading], second: Iterable[Reading]) -> Pairing:
     for one in second:
         by_name.setdefault(one.record.case_id, one)
     pairs, alone, taken = [], [], set()
-    lost_first = lost_second = unfinished = 0
+    lost_first = lost_second = unfinished = shown = 0
     ways: dict[str, int] = {}
     for mine in first:
         uid = mine.record.study_uid
@@ -160,6 +160,7 @@ def pair(first: Iterable[Reading], second: Iterable[Reading]) -> Pairing:
         lost_second += moved.lost_boxes
         ways[moved.how] = ways.get(moved.how, 0) + 1
         unfinished += not (mine.finished and theirs.finished)
+        shown += theirs.rater in mine.record.suggested or mine.rater in theirs.record.suggested
         pairs.append(
             Pair(
                 mine.record.case_id,
@@ -177,12 +178,17 @@ def pair(first: Iterable[Reading], second: Iterable[Reading]) -> Pairing:
         tuple(alone),
         tuple(one.record.case_id for one in second if id(one) not in taken),
         (lost_first, lost_second),
-        _said(ways, unfinished),
+        _said(ways, unfinished, shown),
     )
 
 
-def _said(ways: dict[str, int], unfinished: int) -> tuple[str, ...]:
+def _said(ways: dict[str, int], unfinished: int, shown: int) -> tuple[str, ...]:
     notes = []
+    if shown:
+        notes.append(
+            f"Cases in which the reader was shown these very suggestions: {shown}. Agreement with them is not that of "
+            "two independent readers."
+        )
     if unfinished:
         notes.append(
             f"Cases that not both have marked as done: {unfinished}. A box that is missing there may not have been "

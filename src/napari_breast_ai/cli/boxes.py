@@ -204,9 +204,12 @@ def _say_class(one: ClassAgreement, result: Agreement) -> None:
     )
     print(f"  slices: agreement {one.slice_agreement}, kappa {one.slice_kappa}")
     print(f"  class of matched boxes: kappa {one.label_kappa}")
-    reasons = dict.fromkeys(figure.reason for figure in one.figures.values() if figure.reason)
-    for reason in reasons:
-        print(f"  {reason}")
+    reasons: dict[str, list[str]] = {}
+    for name, figure in one.figures.items():
+        reasons.setdefault(figure.reason, []).append(name.replace("_", " "))
+    for reason, names in reasons.items():
+        if reason:
+            print(f"  {', '.join(names)}: {reason}")
 
 
 def _say_pace(one: Pace, indent: str) -> None:
