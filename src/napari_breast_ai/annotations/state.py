@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from ..core import NORMAL_TISSUE, Box, Geometry
 from .anchors import Anchor, Placing
 from .records import EDGES, STATUSES, UNDONE, box_from_json
@@ -16,6 +18,10 @@ NOWHERE = Anchor()
 
 CASE = "case"
 """Key of “no lesion in this case” among the slices' numbers."""
+
+
+MOST, MOST_VOXELS = 100_000, 2**33
+"""More slices, rows or columns, and more voxels, no stack has: the line is damaged."""
 
 
 @dataclass(frozen=True)
@@ -322,4 +328,11 @@ def geometry_from_json(record: Mapping[str, Any]) -> Geometry:
     """The stack of a `volume` line. Raises KeyError, TypeError or ValueError where it is not one."""
     z, y, x = (int(n) for n in record["shape"])
     dz, dy, dx = (float(n) for n in record["spacing"])
-    return Geometry((z, y, x), (dz, dy, dx), record["affine"])
+    if max(z, y, x) > MOST or z * y * x > MOST_VOXELS:
+        raise ValueError("the stack is larger than any")
+    geometry = Geometry((z, y, x), (dz, dy, dx), record["affine"])
+    axes = geometry.affine[:3, :3]
+    sides = np.linalg.norm(axes, axis=0)
+    if not (sides > 0).all() or abs(np.linalg.det(axes / sides)) < 1e-6:
+        raise ValueError("the stack is flat")
+    return geometry
