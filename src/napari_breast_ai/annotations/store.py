@@ -43,7 +43,7 @@ class LineStore:
         self._mine: set[bytes] = set()
         self._turn: str | None = None
         # A drive that goes away before the first line must not be mistaken for a folder to make.
-        self._ground = next((one for one in path.absolute().parents if _is_there(one)), None)
+        self._ground = next((one for one in path.absolute().parents if is_there(one)), None)
 
     def look(self) -> bytes:
         """The whole file; b"" where there is none. Raises OSError where it cannot be read."""
@@ -95,7 +95,7 @@ class LineStore:
         try:
             return self.path.stat().st_size != self.size
         except FileNotFoundError:
-            return self.size > 0 and _is_there(self.path.parent)
+            return self.size > 0 and is_there(self.path.parent)
         except OSError:
             return False
 
@@ -263,8 +263,9 @@ def _last_line(raw: bytes) -> bytes:
     return raw[raw.rfind(b"\n", 0, end) + 1 : end + 1] if end > 0 else b""
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path; what cannot be seen, or cannot be a path, is not there."""
     try:
         return path.exists()
-    except OSError:
+    except (OSError, ValueError):
         return False
