@@ -148,8 +148,10 @@ class LineStore:
     def keep(self, trouble: str) -> None:
         """What waits cannot be brought into the file, for this reason: put it into the rescue file."""
         self.trouble = trouble
+        # The last line that was saved goes before them: it tells what they go on from (`read_rescue`).
+        known = self._last and self._last not in self.waiting
         try:
-            self._rewrite_rescue([self._last, *self.waiting] if self._last else self.waiting)
+            self._rewrite_rescue([self._last, *self.waiting] if known else self.waiting)
         except OSError:
             self.rescued = False
         else:
