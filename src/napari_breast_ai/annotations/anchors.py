@@ -109,16 +109,15 @@ class Placing:
     def place(self, box: Box, anchor: Anchor) -> Box | None:
         """The box in this volume's slices, rows and columns; None where it lies on none of its images.
 
-        The stored image decides, then the place in the patient; millimetres of another frame of reference are
-        nowhere. A box that is tied to nothing keeps its numbers, and so does one tied to an image in a volume that
-        knows none.
+        The stored image decides, then the place in the patient. A box that is tied to nothing keeps its numbers,
+        and so does one tied to an image in a volume that knows none, unless they have different frames of reference.
         """
         if anchor.image in self._slices:
             return replace(box, z=self._slices[anchor.image])
-        if anchor.corners and anchor.frame_of_reference == self.frame_of_reference:
-            return self._by_patient(box, anchor.corners)
-        elsewhere = bool(self.frame_of_reference and anchor.corners)
-        if elsewhere or (anchor.image is not None and self._slices):
+        if anchor.corners and self.frame_of_reference:
+            same = anchor.frame_of_reference == self.frame_of_reference
+            return self._by_patient(box, anchor.corners) if same else None
+        if anchor.image is not None and self._slices:
             return None
         return box
 
@@ -137,4 +136,5 @@ class Placing:
         if np.abs(np.subtract(edges, (box.y0, box.x0, box.y1, box.x1))).max() < 2e-3:
             # The same pixels: keep the very numbers that were written.
             return replace(box, z=z)
-        return replace(box, z=z, y0=edges[0], x0=edges[1], y1=edges[2], x1=edges[3])
+        placed = replace(box, z=z, y0=edges[0], x0=edges[1], y1=edges[2], x1=edges[3])
+        return None if placed.problems(self.geometry.shape) else placed

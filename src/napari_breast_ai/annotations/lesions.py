@@ -64,7 +64,7 @@ def lesion_of(box: Box, others: Iterable[Box]) -> str:
 
 
 def between(one: Box, other: Box) -> tuple[Box, ...]:
-    """Boxes on the slices between two, their edges interpolated linearly; class and lesion are those of the first.
+    """Boxes on the slices between two, their edges interpolated linearly; class and lesion are those of `one`.
 
     Raises:
         AnnotationError: the boxes lie on the same or on neighbouring slices.
@@ -84,10 +84,10 @@ def between(one: Box, other: Box) -> tuple[Box, ...]:
         }
         made.append(
             replace(
-                first,
+                one,
                 z=first.z + step,
                 **edges,
-                label=one.label,
+                lesion=one.lesion or one.id,
                 id="",
                 author="",
                 origin="interpolated",
@@ -108,7 +108,7 @@ def partner(box: Box, boxes: Sequence[Box]) -> Box | None:
 
     same = [other for other in boxes if other.id != box.id and free(other)]
     for wanted in (
-        [other for other in same if box.lesion and other.lesion == box.lesion],
+        [other for other in same if (other.lesion or other.id) == (box.lesion or box.id)],
         [other for other in same if other.label == box.label],
     ):
         if wanted:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..core import Identity
 from ..places import FOLDER, data_folder, place, study_name
+from .store import is_there
 
 __all__ = ["data_folder", "default_reader", "journal_path", "journals_of", "remember", "rescue_path", "slug"]
 
@@ -45,7 +46,7 @@ def journal_path(case_folder: Path | None, identity: Identity, reader: str, read
     path = place(case_folder, name)
     if path.exists():
         return path
-    return next((known for known in _remembered(name) if known.exists()), path)
+    return next((known for known in _remembered(name) if is_there(known)), path)
 
 
 def journals_of(case_folder: Path | None, study_uid: str) -> tuple[Path, ...]:
@@ -73,7 +74,8 @@ def remember(journal: Path) -> None:
     path = journal.absolute()
     if path in _remembered(journal.name):
         return
-    entry = json.dumps({"name": journal.name, "path": str(path)}, ensure_ascii=False) + "\n"
+    # ASCII: names of folders may hold letters that UTF-8 has no place for, and marks that count as ends of lines.
+    entry = json.dumps({"name": journal.name, "path": str(path)}) + "\n"
     with contextlib.suppress(OSError):
         _list().parent.mkdir(parents=True, exist_ok=True)
         with _list().open("a", encoding="utf-8") as file:
@@ -92,7 +94,7 @@ def _remembered(name: str) -> Iterator[Path]:
 def _entries() -> Iterator[tuple[str, Path]]:
     """All that is remembered, the last one first: a journal's name and its place."""
     try:
-        lines = _list().read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = _list().read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return
     for text in reversed(lines):
@@ -107,4 +109,4 @@ def slug(reader: str) -> str:
     if plain == reader:
         return plain
     # "Dr. A" and "dr-a" are two people: what the plain form loses comes back as a hash.
-    return f"{plain or 'reader'}-{hashlib.sha256(reader.encode()).hexdigest()[:8]}"
+    return f"{plain or 'reader'}-{hashlib.sha256(reader.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

@@ -43,7 +43,7 @@ class LineStore:
         self._mine: set[bytes] = set()
         self._turn: str | None = None
         # A drive that goes away before the first line must not be mistaken for a folder to make.
-        self._ground = next((one for one in path.absolute().parents if _is_there(one)), None)
+        self._ground = next((one for one in path.absolute().parents if is_there(one)), None)
 
     def look(self) -> bytes:
         """The whole file; b"" where there is none. Raises OSError where it cannot be read."""
@@ -95,7 +95,7 @@ class LineStore:
         try:
             return self.path.stat().st_size != self.size
         except FileNotFoundError:
-            return self.size > 0 and _is_there(self.path.parent)
+            return self.size > 0 and is_there(self.path.parent)
         except OSError:
             return False
 
@@ -148,8 +148,10 @@ class LineStore:
     def keep(self, trouble: str) -> None:
         """What waits cannot be brought into the file, for this reason: put it into the rescue file."""
         self.trouble = trouble
+        # The last line that was saved goes before them: it tells what they go on from (`read_rescue`).
+        known = self._last and self._last not in self.waiting
         try:
-            self._rewrite_rescue([self._last, *self.waiting] if self._last else self.waiting)
+            self._rewrite_rescue([self._last, *self.waiting] if known else self.waiting)
         except OSError:
             self.rescued = False
         else:
@@ -263,8 +265,9 @@ def _last_line(raw: bytes) -> bytes:
     return raw[raw.rfind(b"\n", 0, end) + 1 : end + 1] if end > 0 else b""
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path; what cannot be seen, or cannot be a path, is not there."""
     try:
         return path.exists()
-    except OSError:
+    except (OSError, ValueError):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ..places import FOLDER
 from .errors import AnnotationError
+from .store import is_there
 
 REQUIRED = ("case_id", "path")
 FILES = (
@@ -57,7 +59,7 @@ class Worklist:
     @property
     def name(self) -> str:
         """Letters that stand for this list in a file's name."""
-        return hashlib.sha256(self.source.name.encode()).hexdigest()[:12]
+        return hashlib.sha256(os.fsencode(self.source.name)).hexdigest()[:12]
 
     def case(self, case_id: str) -> Case:
         """The case of that id. Raises KeyError where there is none."""
@@ -94,16 +96,15 @@ def _from_table(source: Path, raw: bytes) -> Worklist:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("cp1252", errors="replace")
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
+    separator, skipped, text = _separator(text)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        table = [row for row in rows if any(cell.strip() for cell in row)]
+        numbered = [(skipped + rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise AnnotationError(
             f"{source.name} is damaged as a table ({error}). Save it again as CSV."
         ) from error
-    names = [cell.strip() for cell in table[0]] if table else []
+    names = [cell.strip() for cell in numbered[0][1]] if numbered else []
     lower = [name.lower() for name in names]
     if missing := [name for name in REQUIRED if name not in lower]:
         raise AnnotationError(
@@ -113,7 +114,7 @@ def _from_table(source: Path, raw: bytes) -> Worklist:
     at = {name: lower.index(name) for name in REQUIRED}
     cases: dict[str, Case] = {}
     warnings = []
-    for number, row in enumerate(table[1:], start=2):
+    for number, row in numbered[1:]:
         row += [""] * (len(names) - len(row))
         case_id, path = row[at["case_id"]].strip(), row[at["path"]].strip()
         if not case_id or not path:
@@ -127,7 +128,7 @@ def _from_table(source: Path, raw: bytes) -> Worklist:
             )
             continue
         place = source.parent / path
-        if not place.exists():
+        if not is_there(place):
             warnings.append(f"Line {number} of {source.name}: there is nothing at {path} (case “{case_id}”).")
         more = {
             name: cell
@@ -140,12 +141,28 @@ def _from_table(source: Path, raw: bytes) -> Worklist:
     return Worklist(source, tuple(cases.values()), tuple(warnings))
 
 
+def _separator(text: str) -> tuple[str, int, str]:
+    """What separates the cells, how many lines go before the table, and the table.
+
+    Excel says it in a line of its own. Else what is most frequent in the first line counts, outside of quotes.
+    """
+    lines = io.StringIO(text, newline="")
+    for skipped, first in enumerate(lines):
+        if said := re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE):
+            return said[1], skipped + 1, lines.read()
+        if first.strip():
+            bare = re.sub(r'"[^"]*"?', "", first)
+            return max(",;\t", key=bare.count), skipped, first + lines.read()
+    return ",", 0, ""
+
+
 def _from_folder(folder: Path) -> Worklist:
     try:
         inside = sorted(folder.iterdir(), key=_natural)
     except OSError as error:
         raise AnnotationError(f"The folder {folder} cannot be read ({error.strerror or error}).") from error
     cases: dict[str, Case] = {}
+    volumes: set[str] = set()
     for one in inside:
         if one.name.startswith(".") or one.name == FOLDER:
             continue
@@ -155,6 +172,12 @@ def _from_folder(folder: Path) -> Worklist:
                 continue
             if numbered := _NUMBERED.fullmatch(one.name):
                 name = numbered[1]
+                if name in volumes:
+                    continue
+                volumes.add(name)
+        if name in cases:
+            # A folder and numbered files of the same name are two studies.
+            name = one.name
         cases.setdefault(name, Case(name, one))
     if not cases:
         if not any(one.is_file() for one in inside):

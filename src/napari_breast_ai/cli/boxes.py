@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import Progress
-from .common import CommandError, Commands, write_text
+from .common import CommandError, Commands, open_volume, write_text
 
 if TYPE_CHECKING:
     from ..annotations.agreement import Agreement, ClassAgreement
@@ -76,11 +76,11 @@ def _add_paths(sub: argparse.ArgumentParser) -> None:
 
 def _export(arguments: argparse.Namespace, progress: Progress) -> None:
     """Write boxes in another format."""
-    from .journals import Found
+    from ..annotations.collect import Found
 
     if arguments.to != "masks" and arguments.out.exists():
         raise CommandError(f"“{arguments.out}” exists already; choose another name, or remove it first.")
-    found = Found(arguments.paths, progress)
+    found = Found(arguments.paths, progress, opener=open_volume)
     records = _of_readers(found.records, arguments.readers)
     boxes = sum(len(record.boxes) for record in records)
     if arguments.to == "masks":
@@ -122,10 +122,10 @@ def _import(arguments: argparse.Namespace, progress: Progress) -> None:
 def _agreement(arguments: argparse.Namespace, progress: Progress) -> None:
     """Compare two raters."""
     from ..annotations.agreement import agreement
+    from ..annotations.collect import Found
     from ..annotations.raters import choose, readings
-    from .journals import Found
 
-    found = Found(arguments.paths, progress)
+    found = Found(arguments.paths, progress, opener=open_volume)
     first, second = choose(found.records, tuple(arguments.readers))
     result = agreement(readings(found.records, first), readings(found.records, second), arguments.iou)
     _say_agreement(result)
@@ -144,10 +144,10 @@ def _agreement(arguments: argparse.Namespace, progress: Progress) -> None:
 
 def _pace(arguments: argparse.Namespace, progress: Progress) -> None:
     """Say how fast cases were read."""
+    from ..annotations.collect import Found
     from ..annotations.pace import pace
-    from .journals import Found
 
-    found = Found(arguments.paths, progress, stacks=False)
+    found = Found(arguments.paths, progress, stacks=False, opener=open_volume)
     result = pace(found.records, arguments.pause)
     for one in result.readers:
         print(f"{one.reader}, cases: {one.cases}")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ..annotations import AnnotationError, Journal, Placing, journal_path, remember, rescue_path
 from ..annotations.coco import read_coco
+from ..annotations.collect import TABLES, case_folder
 from ..annotations.exchange import CaseItems, Exchange
 from ..annotations.importing import Imported, import_items
 from ..annotations.tables import read_table
 from ..annotations.worklist import Case, read_worklist
 from ..core import BreastAIError, DceVolume, Progress
-from .common import CommandError
-from .journals import TABLES, case_folder, open_volume
+from .common import CommandError, open_volume
 
 
 def take(file: Path, into: Path, reader: str, progress: Progress) -> tuple[list[Imported], list[str]]:

@@ -1,18 +1,19 @@
-"""From paths on the command line to readers' journals and, only where it must be, to their studies."""
+"""From folders, worklists and journals to what readers made of the cases; studies are opened only where they must be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..annotations import AnnotationError, Placing
-from ..annotations.cases import CaseRecord, find_journals, read_case
-from ..annotations.log import logged_journals
-from ..annotations.places import journals_of
-from ..annotations.worklist import Case, Worklist, read_worklist
-from ..core import BreastAIError, DceVolume, Progress
+from ..core import BreastAIError, DceVolume, Progress, silent
 from ..places import study_name
+from .anchors import Placing
+from .cases import CaseRecord, find_journals, read_case
+from .errors import AnnotationError
+from .log import logged_journals
+from .places import journals_of
+from .worklist import Case, Worklist, read_worklist
 
 TABLES = (".csv", ".tsv", ".txt")
 
@@ -25,20 +26,27 @@ class Found:
         notes: what was wrong with files and journals, in sentences.
     """
 
-    def __init__(self, paths: Sequence[Path], progress: Progress, stacks: bool = True) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        progress: Progress = silent,
+        stacks: bool = True,
+        opener: Callable[[Path, Progress], DceVolume] | None = None,
+    ) -> None:
         """Find and read journals.
 
         Args:
             paths: folders, journals, worklists.
             progress: called for each study that is opened.
             stacks: open the study of a journal that does not know its stack of slices (version 1).
+            opener: reads a study, where one must be opened; None leaves out what would need it.
 
         Raises:
             AnnotationError: a path cannot be used, or there is no journal.
         """
         self.records: tuple[CaseRecord, ...] = ()
         self.notes: list[str] = []
-        self._progress = progress
+        self._progress, self._opener = progress, opener
         made: dict[tuple[str, str], CaseRecord] = {}
         seen: set[Path] = set()
         for path in paths:
@@ -86,7 +94,7 @@ class Found:
                 volume = self._open(case.path)
                 uids = {volume.identity.study_uid} if volume is not None else set()
             for uid in sorted(uids):
-                known += journals_of(_folder(case.path), uid)
+                known += journals_of(case_folder(case.path), uid)
             yield from ((one, case) for one in known)
         self._progress(len(worklist.cases), len(worklist.cases), "Looking for journals")
 
@@ -109,8 +117,10 @@ class Found:
         return record
 
     def _open(self, path: Path) -> DceVolume | None:
+        if self._opener is None:
+            return None
         try:
-            return open_volume(path, self._progress)
+            return self._opener(path, self._progress)
         except BreastAIError as error:
             self.notes.append(f"{path.name}: {error}")
             return None
@@ -130,20 +140,8 @@ def _told_apart(records: Iterable[CaseRecord]) -> tuple[CaseRecord, ...]:
     )
 
 
-def open_volume(path: Path, progress: Progress) -> DceVolume:
-    """A study without its pixels where that is possible. Raises as `study.open_study`."""
-    from ..study import Loader, open_study
-
-    opened = open_study(path, progress)
-    return opened.volume if isinstance(opened, Loader) else opened
-
-
 def case_folder(path: Path) -> Path:
     """The folder that a case's journals lie beside, as in the window."""
-    return _folder(path)
-
-
-def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
