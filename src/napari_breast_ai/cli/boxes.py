@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import Progress
-from .common import CommandError, Commands, open_volume, write_text
+from .common import CommandError, Commands, write_text
 
 if TYPE_CHECKING:
     from ..annotations.agreement import Agreement, ClassAgreement
@@ -77,6 +77,7 @@ def _add_paths(sub: argparse.ArgumentParser) -> None:
 def _export(arguments: argparse.Namespace, progress: Progress) -> None:
     """Write boxes in another format."""
     from ..annotations.collect import Found
+    from ..study import open_volume
 
     if arguments.to != "masks" and arguments.out.exists():
         raise CommandError(f"“{arguments.out}” exists already; choose another name, or remove it first.")
@@ -124,6 +125,7 @@ def _agreement(arguments: argparse.Namespace, progress: Progress) -> None:
     from ..annotations.agreement import agreement
     from ..annotations.collect import Found
     from ..annotations.raters import choose, readings
+    from ..study import open_volume
 
     found = Found(arguments.paths, progress, opener=open_volume)
     first, second = choose(found.records, tuple(arguments.readers))
@@ -146,6 +148,7 @@ def _pace(arguments: argparse.Namespace, progress: Progress) -> None:
     """Say how fast cases were read."""
     from ..annotations.collect import Found
     from ..annotations.pace import pace
+    from ..study import open_volume
 
     found = Found(arguments.paths, progress, stacks=False, opener=open_volume)
     result = pace(found.records, arguments.pause)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..core import BreastAIError, DceVolume, Progress
+from ..core import BreastAIError, Progress
 from .values import phase_times
 
 if TYPE_CHECKING:
@@ -90,11 +90,3 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CommandError(f"{path} cannot be written ({error.strerror}). Choose another place.") from error
-
-
-def open_volume(path: Path, progress: Progress) -> DceVolume:
-    """A study without its pixels where that is possible. Raises as `study.open_study`."""
-    from ..study import Loader, open_study
-
-    opened = open_study(path, progress)
-    return opened.volume if isinstance(opened, Loader) else opened

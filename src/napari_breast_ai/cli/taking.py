@@ -13,7 +13,7 @@ from ..annotations.importing import Imported, import_items
 from ..annotations.tables import read_table
 from ..annotations.worklist import Case, read_worklist
 from ..core import BreastAIError, DceVolume, Progress
-from .common import CommandError, open_volume
+from .common import CommandError
 
 
 def take(file: Path, into: Path, reader: str, progress: Progress) -> tuple[list[Imported], list[str]]:
@@ -120,6 +120,8 @@ class _Matching:
     def _volume(self, case: Case) -> DceVolume | None:
         if case.case_id not in self._open:
             try:
+                from ..study import open_volume
+
                 self._open[case.case_id] = open_volume(case.path, self._progress)
             except BreastAIError as error:
                 self._notes.append(f"{case.case_id}: {error}")

@@ -1,6 +1,6 @@
 """From files to volumes: header scan, groups and phases with a reason for every file, pixels."""
 
-from .assemble import assemble, open_study, read_study
+from .assemble import assemble, open_study, open_volume, read_study
 from .errors import StudyError
 from .finding import find_studies
 from .index import Group, Phase, StudyIndex, Unused
@@ -30,6 +30,7 @@ __all__ = [
     "find_studies",
     "load",
     "open_study",
+    "open_volume",
     "outline",
     "overruled",
     "read_overrules",

@@ -97,3 +97,9 @@ def _found(
             raise
         return picture
     return Loader(group)
+
+
+def open_volume(path: str | Path | Sequence[str | Path], progress: Progress = silent) -> DceVolume:
+    """What study this is, its geometry and its times; without its pixels where that is possible. As `open_study`."""
+    opened = open_study(path, progress)
+    return opened.volume if isinstance(opened, Loader) else opened

@@ -162,7 +162,7 @@ class Reading:
             session.close_study()
             session.say(
                 f"There is nothing at {path} (case “{self.title(turn)}”). Bring the folder back, or press Find "
-                "moved cases… and say where the images lie now."
+                "moved… and say where the images lie now."
             )
             return
 

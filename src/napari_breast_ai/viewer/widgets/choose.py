@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -17,6 +19,13 @@ def choose_table(parent: QWidget | None) -> str:
     start = str(settings.value("study folder", ""))
     kinds = "Tables (*.csv *.tsv *.txt);;All files (*)"
     return str(QFileDialog.getOpenFileName(parent, "Open a worklist", start, kinds)[0])
+
+
+def choose_output(parent: QWidget | None, title: str, name: str) -> str:
+    """Ask where to keep a file; "" where the person thinks better of it."""
+    settings = QSettings("napari-breast-ai", "napari-breast-ai")
+    start = Path(str(settings.value("study folder", ""))).parent / name
+    return str(QFileDialog.getSaveFileName(parent, title, str(start))[0])
 
 
 def choose_moved(parent: QWidget | None) -> str:

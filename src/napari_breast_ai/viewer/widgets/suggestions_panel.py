@@ -25,6 +25,7 @@ class SuggestionsPanel(Section):
         self.source.addItem("Model's attention, else enhancement", "")
         self.source.addItem("Model's attention", "attention")
         self.source.addItem("Enhancement alone", "enhancement")
+        self.source.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.source.setToolTip("What suggestions are made from. Vessels, heart and glands enhance too.")
         self.suggest_button = button("Suggest", tooltip("suggest"), self._suggest)
         self.body.addLayout(row(self.source, self.suggest_button, stretch=0))

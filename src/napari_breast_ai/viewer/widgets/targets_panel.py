@@ -30,6 +30,9 @@ class TargetsPanel(Section):
         self.rule.addItem("covered part", "area")
         self.rule.addItem("any part", "max")
         self.rule.setToolTip("A cell's target: the part of it that boxes cover, or 1 where they touch it")
+        for box in (self.grid, self.rule):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(9)
         self.body.addLayout(row(self.shown, self.grid, self.rule, stretch=1))
         self.text = sentence()
         self.body.addWidget(self.text)

@@ -51,7 +51,7 @@ class WorklistPanel(QWidget):
 
     def __init__(self, session: Session, links: Links, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._links = session, links
         reading = session.reading
         self.folder_button = button("Folder of studies…", "Each study in the folder is a case", self._folder)
         self.table_button = button("Table…", "A CSV with the columns case_id and path", self._table)
@@ -97,9 +97,12 @@ class WorklistPanel(QWidget):
             "Next to do", "The next case that is neither done nor skipped", reading.next_to_do
         )
         self.moved_button = button(
-            "Find moved cases…",
+            "Find moved…",
             "Look in a folder for cases whose images have moved, by their UIDs",
             self._moved,
+        )
+        self.agreement_button = button(
+            "Agreement…", "How far readers agree on these cases, and how fast they are", self._agreement
         )
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 4, 0, 0)
@@ -109,7 +112,7 @@ class WorklistPanel(QWidget):
         outer.addLayout(row(self.search, self.status, stretch=0))
         outer.addWidget(self.table, 1)
         outer.addWidget(self.counts)
-        outer.addLayout(row(self.next_button, self.moved_button))
+        outer.addLayout(row(self.next_button, self.moved_button, self.agreement_button))
         self.search.textChanged.connect(self._filter)
         self.status.currentIndexChanged.connect(self._filter)
         for signal in (reading.changed, session.study_changed):
@@ -123,7 +126,14 @@ class WorklistPanel(QWidget):
         reading = self._session.reading
         self.model.refresh()
         listed = reading.log is not None
-        for one in (self.order, self.next_button, self.moved_button, self.search, self.status):
+        for one in (
+            self.order,
+            self.next_button,
+            self.moved_button,
+            self.agreement_button,
+            self.search,
+            self.status,
+        ):
             one.setEnabled(listed)
         if reading.log is not None:
             self.order.setCurrentIndex(self.order.findData(reading.log.order))
@@ -177,6 +187,11 @@ class WorklistPanel(QWidget):
     def _moved(self) -> None:
         if folder := choose_moved(self):
             self._session.reading.find_moved(folder)
+
+    def _agreement(self) -> None:
+        from .agreement_dock import add_agreement
+
+        add_agreement(self._session.viewer, self._session, self._links)
 
     def _on_reader(self) -> None:
         self._session.set_reader(self.reader.text())
