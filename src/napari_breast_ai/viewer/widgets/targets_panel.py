@@ -33,7 +33,8 @@ class TargetsPanel(Section):
         for box in (self.grid, self.rule):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(9)
-        self.body.addLayout(row(self.shown, self.grid, self.rule, stretch=1))
+        self.body.addWidget(self.shown)
+        self.body.addLayout(row(self.grid, self.rule, stretch=0))
         self.text = sentence()
         self.body.addWidget(self.text)
         self.shown.toggled.connect(self._change)
