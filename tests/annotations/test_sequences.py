@@ -157,6 +157,17 @@ def test_the_sequences_do_all_there_is_to_do(tmp_path: Path) -> None:
     assert said(journal_at(path)) == said(journal)
 
 
+def test_several_changes_of_one_box_are_taken_back_last_one_first(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "boxes.jsonl")
+    made = journal.add(Box(1, 0, 0, 1, 1, "NME"))
+    journal.relabel([made.id, made.id], "IGM")
+    journal.group([made.id, made.id], "a")
+    assert journal.undo() and journal.boxes[0].lesion == "" and journal.undo()
+    assert journal.boxes == (made,)
+    assert journal.redo() and journal.boxes[0].label == "IGM"
+    assert journal_at(journal.path).boxes == journal.boxes
+
+
 # ------------------------------------------------------------------ other versions
 
 VERSION_1 = b"""\
