@@ -77,6 +77,8 @@ def some(dice: random.Random, boxes: tuple[Box, ...]) -> list[str]:
 ACTIONS: dict[str, Callable[[Journal, random.Random], object]] = {
     "add": lambda j, d: j.add(box(d), d.randrange(2)),
     "add_many": lambda j, d: j.add_many([box(d) for _ in range(80 if d.random() < 0.05 else d.randint(1, 3))]),
+    "add_empty": lambda j, d: j.add_many([box(d)], empty=[d.choice([None, *range(SLICES)])]),
+    "add_between": lambda j, d: j.add_between([box(d), box(d)], some(d, j.boxes), d.choice(["a", "c"])),
     "move": lambda j, d: j.move(some(d, j.boxes)[0], box(d)),
     "relabel": lambda j, d: j.relabel(some(d, j.boxes), box(d).label),
     "group": lambda j, d: j.group(some(d, j.boxes), d.choice(["", "a", "b"])),
@@ -96,7 +98,7 @@ ACTIONS: dict[str, Callable[[Journal, random.Random], object]] = {
 
 def act(journal: Journal, dice: random.Random, kind: str) -> None:
     """Do something of that kind, where there is something to do it to."""
-    if (kind in ("move", "relabel", "group", "delete") and not journal.boxes) or (
+    if (kind in ("add_between", "move", "relabel", "group", "delete") and not journal.boxes) or (
         kind in ("accept", "reject") and not journal.offers
     ):
         kind = "add"
