@@ -175,6 +175,11 @@ class Journal:
         return len(self._store.waiting)
 
     @property
+    def in_memory_only(self) -> bool:
+        """Whether something that was done is on no disk."""
+        return bool(self._store.waiting) and not self._store.rescued
+
+    @property
     def trouble(self) -> str:
         """Why actions are not saved, and where they are meanwhile, in a sentence; "" while all is well."""
         store = self._store

@@ -30,6 +30,7 @@ class Keeper:
         self._session = session
         self._timer: QTimer | None = None
         self._remembered = False
+        self._warned = False
 
     @property
     def trouble(self) -> str:
@@ -78,7 +79,20 @@ class Keeper:
         if (journal := self._session.journal) is not None:
             journal.save()
 
+    def may_close(self) -> bool:
+        """Whether nothing would be lost; of what would, the person is told, and the second time it is theirs to lose."""
+        self.retry()
+        journal = self._session.journal
+        if journal is None or not journal.in_memory_only or self._warned:
+            return True
+        self._warned = True
+        self._session.say(
+            f"The window stays open: {journal.trouble} Close it again to lose what was done since."
+        )
+        return False
+
     def _on_changed(self) -> None:
+        self._warned = False
         journal = self._session.journal
         if journal is not None and not self._remembered and journal.path.exists():
             self._remembered = True

@@ -54,6 +54,7 @@ class Reading:
         self.turn: Turn | None = None
         self._ready: dict[Turn, Ready] = {}
         self._opening: Turn | None = None
+        self._study_uid = ""
         session.study_changed.connect(self._on_study)
 
     # ---------------------------------------------------------------- the list
@@ -118,6 +119,25 @@ class Reading:
             return f"Case {self.log.turns.index(turn) + 1}"
         return turn.case_id
 
+    @property
+    def hidden_name(self) -> str:
+        """What to call the study on the screen where its name must not be known; "" where it may."""
+        blind = self.log is not None and self.log.blind
+        return self.title(self.shown) if blind and self.shown is not None else ""
+
+    @property
+    def opening(self) -> bool:
+        """Whether a case is on its way to the screen."""
+        return self._opening is not None
+
+    @property
+    def shown(self) -> Turn | None:
+        """The turn whose study is on the screen; None while it is opened, or where a person opened another study."""
+        volume = self._session.volume
+        if self._opening is not None or volume is None or volume.identity.study_uid != self._study_uid:
+            return None
+        return self.turn
+
     def case(self, turn: Turn) -> Case:
         """The line of the worklist."""
         assert self.worklist is not None
@@ -127,7 +147,7 @@ class Reading:
         """What became of a turn, as the journal on the screen or else the log says."""
         journal = self._session.journal
         known = self.log.standing(turn) if self.log is not None else Standing()
-        if turn != self.turn or journal is None or self._opening is not None or self._session.volume is None:
+        if turn != self.shown or journal is None or self._session.volume is None:
             return known
         status = journal.status if journal.status != "open" or journal.touched else "to do"
         return Standing(
@@ -209,6 +229,7 @@ class Reading:
         """Say that the case on the screen is done, and go on. It needs a box, or “no lesion”."""
         journal = self._session.journal
         if journal is None or self._opening is not None:
+            # What is on the screen is still the case before.
             return
         if not journal.boxes and not journal.empty_case and not journal.empty_slices:
             self._session.say(
@@ -318,18 +339,18 @@ class Reading:
         return self.log.standing(turn).path or self.case(turn).path
 
     def _show(self, turn: Turn, volume: DceVolume, source: str, loader: Loader | None = None) -> None:
-        self._opening = None
+        self._opening, self._study_uid = None, volume.identity.study_uid
         self._session.show_study(volume, source, loader=loader, reading=turn.reading)
         self.changed.emit()
 
     def settle(self) -> None:
         """Write down how the case on the screen stands before another takes its place."""
-        if self.log is not None and self.turn is not None and self._session.volume is not None:
-            self.log.record(self.turn, self.standing(self.turn))
+        if self.log is not None and (turn := self.shown) is not None:
+            self.log.record(turn, self.standing(turn))
 
     def _on_study(self) -> None:
         """A study that was opened by another door is no case of the list."""
-        if self.turn is not None and self._opening is None and self._session.volume is None:
+        if self.turn is not None and self._opening is None and self.shown is None:
             self.changed.emit()
 
 

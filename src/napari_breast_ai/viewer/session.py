@@ -388,11 +388,17 @@ class Session:
         self.said.emit(sentence)
         notices.complain(sentence)
 
+    def may_close(self) -> bool:
+        """Save what can be before the window closes. False, once, where boxes would be lost."""
+        self.reading.settle()
+        return self.keeper.may_close()
+
     def shut_down(self) -> None:
         """Stop and join all threads and let go of the viewer. The session is of no use afterwards."""
         if self._closed:
             return
         self._closed = True
+        self.reading.settle()
         self.keeper.shut_down()
         self.workers.stop()
         self.gestures.remove()

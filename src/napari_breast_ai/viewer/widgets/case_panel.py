@@ -51,8 +51,10 @@ class CasePanel(Section):
     def refresh(self) -> None:
         """Say which case this is and how far the list is."""
         session, reading = self._session, self._session.reading
-        log, turn, journal = reading.log, reading.turn, session.journal
-        listed = log is not None and turn is not None
+        log, journal = reading.log, session.journal
+        listed = log is not None and reading.turn is not None
+        # A study that was opened by another door is no case of the list.
+        turn = reading.turn if session.volume is None or reading.opening else reading.shown
         for one in (self.previous_button, self.next_button):
             one.setEnabled(listed)
         writable = journal is not None and not journal.read_only

@@ -42,7 +42,13 @@ class Dock(QWidget):
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stop and join the threads when the window is about to close."""
+        """Save what can be, and stop and join the threads, when the window is about to close.
+
+        Where boxes are in memory only, the first try is refused, and said.
+        """
         if event.type() == QEvent.Type.Close and self._window is not None and watched is self._window():
+            if not self.session.may_close():
+                event.ignore()
+                return True
             self.session.workers.stop()
         return super().eventFilter(watched, event)

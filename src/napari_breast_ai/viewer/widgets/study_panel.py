@@ -49,7 +49,7 @@ class StudyPanel(Section):
             when = "at unknown times" if unknown else f"in {volume.times.start_s[-1]:.0f} s"
             phases = f"{volume.n_phases} phases {when}"
         self.text.setText(
-            f"{volume.description or 'No description'}\n"
+            f"{self._session.reading.hidden_name or volume.description or 'No description'}\n"
             f"{phases}, {slices} {volume.geometry.orientation} "
             f"slice{'s' if slices > 1 else ''} of {rows} × {columns}\n"
             f"Pixels {dy:.2f} × {dx:.2f} mm, slices every {dz:.2f} mm"
