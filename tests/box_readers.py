@@ -71,7 +71,7 @@ class Clock:
 
     def __init__(self, monkeypatch: Any) -> None:
         self.at = datetime(2024, 3, 5, 8, 0, tzinfo=UTC)
-        monkeypatch.setattr("napari_breast_ai.annotations.journal.now", self.now)
+        monkeypatch.setattr("napari_breast_ai.annotations.ledger.now", self.now)
 
     def now(self) -> str:
         return self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -208,8 +208,7 @@ def test_a_half_written_rescue_file_is_no_action(case: Path) -> None:
     rescue.write_bytes(whole + b'{"do":"add","box":{"z":1,"y0"')
     again = opened(case)
     assert again.note == "kept" and again.warnings == (
-        "1 actions on this case could not be saved when they were done. They were kept in a rescue file and are part "
-        "of the case again.",
+        "An action on this case could not be saved at once and was kept in a rescue file. The case is whole again.",
     )
     assert again.path.read_bytes().endswith(whole) and not rescue.exists()
 

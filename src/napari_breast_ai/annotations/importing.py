@@ -10,7 +10,8 @@ from ..core import NORMAL_TISSUE, Box
 from .anchors import Anchor, Placing
 from .errors import AnnotationError
 from .exchange import CaseItems, Item
-from .journal import Journal, new_id
+from .journal import Journal
+from .ledger import new_id
 
 SAME_PX = 0.01
 """A box of the same slice and class whose edges all lie so close is there already."""

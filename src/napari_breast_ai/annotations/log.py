@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..places import FOLDER, data_folder, place
-from .journal import new_id, now
+from .ledger import new_id, now
 from .places import rescue_path, slug
 from .records import STATUSES, line
 from .store import LineStore

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from ..core import Box, DceVolume, Geometry, Prediction
 from .errors import AnnotationError
-from .journal import new_id
+from .ledger import new_id
 
 ENHANCEMENT = "enhancement"
 

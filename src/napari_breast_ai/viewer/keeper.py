@@ -62,6 +62,8 @@ class Keeper:
         journal.enter()
         journal.changed.connect(self._on_changed)
         journal.trouble_changed.connect(self._on_trouble)
+        # What was rescued the last time may still have no place to go to.
+        self._watch(bool(journal.trouble))
         return journal
 
     def close(self, journal: Journal) -> None:
