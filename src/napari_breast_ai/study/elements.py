@@ -52,7 +52,8 @@ def _stripped(parts: Sequence[str]) -> tuple[str, ...]:
 
 def text(dataset: Header, tag: int) -> str:
     """The first value of a string element, or ""."""
-    return next(iter(texts(dataset, tag)), "")
+    found = texts(dataset, tag)
+    return found[0] if found else ""
 
 
 def words(dataset: Header, tag: int) -> str:
@@ -99,7 +100,8 @@ def _decoded(tag: int, vr: str | None, little: bool, value: bytes) -> tuple[floa
 
 def number(dataset: Header, tag: int) -> float | None:
     """The first value of a numeric element, or None."""
-    return next(iter(numbers(dataset, tag)), None)
+    found = numbers(dataset, tag)
+    return found[0] if found else None
 
 
 def integer(dataset: Header, tag: int) -> int | None:
