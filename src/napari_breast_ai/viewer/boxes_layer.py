@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
-from napari.layers import Shapes
+from napari.layers import Layer, Shapes
 from numpy.typing import NDArray
 from psygnal import Signal
 
@@ -115,6 +115,16 @@ class BoxesLayer:
             if layer.selected_data:
                 layer.selected_data = set()
         layer.mode = mode
+
+    def put(self, layer: Layer) -> None:
+        """Add another layer of ours: napari makes it the active one, but what the mouse does shall stay."""
+        layers = self._session.viewer.layers
+        active, mode = layers.selection.active, "" if self._layer is None else str(self._layer.mode)
+        layers.append(layer)
+        if active is not None:
+            layers.selection.active = active
+            if active is self._layer and active.mode != mode:
+                active.mode = mode
 
     def undo(self) -> None:
         """Take the last change back."""

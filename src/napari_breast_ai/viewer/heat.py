@@ -85,7 +85,8 @@ class HeatMaps:
                 )
                 assert isinstance(made, Image)
                 layer = self._layers[role] = made
-                self._insert(layer)
+                # The session puts the layers in order.
+                session.boxes.put(layer)
             else:
                 layer.data = stack
             self._shown[role] = key
@@ -94,14 +95,6 @@ class HeatMaps:
         layer.contrast_limits = limits
         layer.opacity = display.opacity
         layer.visible = visible
-
-    def _insert(self, layer: Image) -> None:
-        """Add, and leave the active layer active; the session puts the layers in order."""
-        layers = self._session.viewer.layers
-        active = layers.selection.active
-        layers.append(layer)
-        if active is not None:
-            layers.selection.active = active
 
     def _on_removed(self, event: object) -> None:
         gone = getattr(event, "value", None)

@@ -67,9 +67,7 @@ class OffersLayer:
                 vector_style="line",
                 metadata=look.entry(look.OFFERS, volume),
             )
-            active = layers.selection.active
-            layers.append(self._layer)
-            layers.selection.active = active
+            self._session.boxes.put(self._layer)
             return
         layer = self._layer
         if look.info(layer).get("volume") is not volume:

@@ -53,6 +53,7 @@ class Reading:
         self.log: ReadingLog | None = None
         self.turn: Turn | None = None
         self._ready: dict[Turn, Ready] = {}
+        self._left: set[Turn] = set()
         self._opening: Turn | None = None
         self._study_uid = ""
         session.study_changed.connect(self._on_study)
@@ -76,7 +77,7 @@ class Reading:
         def done(found: Any) -> None:
             self.settle()
             self.worklist, self.log, protocol, warnings = found
-            self._ready.clear()
+            self._forget()
             self.turn = None
             if protocol is not None:
                 session.set_protocol(protocol)
@@ -93,14 +94,14 @@ class Reading:
         """Put the list away; the study on the screen stays."""
         self.settle()
         self.worklist = self.log = self.turn = None
-        self._ready.clear()
+        self._forget()
         self.changed.emit()
 
     def set_reader(self) -> None:
         """Take up the list where the session's new reader stopped in it."""
         if self.worklist is not None:
             self.log = ReadingLog(self.worklist, self._session.reader)
-            self._ready.clear()
+            self._forget()
             self.changed.emit()
             self.go(self.log.place)
 
@@ -109,7 +110,7 @@ class Reading:
         if self.log is not None:
             self.settle()
             self.log.arrange(order, seed)
-            self._ready.clear()
+            self._forget()
             self.changed.emit()
             self.go(self.log.place)
 
@@ -216,11 +217,10 @@ class Reading:
         log = self.log
         if log is None:
             return
-        count = len(log.turns)
-        for place in [*range(log.place + 1, count), *range(log.place)]:
-            if self.standing(log.turns[place]).status in ("to do", "open"):
-                self.go(place)
-                return
+        place = self._to_do()
+        if place is not None:
+            self.go(place)
+            return
         self.settle()
         self.changed.emit()
         self._session.say("All cases of the worklist are done or skipped.")
@@ -301,34 +301,76 @@ class Reading:
         session.workers.start(FIND, "Look for moved cases", work, done=done, failed=session.fail)
 
     def read_ahead(self) -> None:
-        """Read the next case, once this one is all there."""
+        """Read the cases that the keys bring next, once this one is all there."""
         log, session = self.log, self._session
-        if log is None or self._opening is not None or not session.complete:
+        if log is None or self._opening is not None or not session.complete or session.workers.running(AHEAD):
             return
-        if log.place + 1 >= len(log.turns):
+        near = self._near()
+        # What was read ahead and then passed over is let go.
+        self._ready = {turn: ready for turn, ready in self._ready.items() if turn in near}
+        self._left &= set(near)
+        turn = next((one for one in near if one not in self._ready and one not in self._left), None)
+        if turn is None:
             return
-        turn = log.turns[log.place + 1]
         path = self._path(turn)
-        if turn in self._ready or session.workers.running(AHEAD) or not path.exists():
-            return
+        room = MOST_AHEAD - sum(ready.volume.data.nbytes for ready in self._ready.values())
 
         def work(progress: Progress) -> Any:
             found = _open(path, progress)
-            if isinstance(found, DceVolume):
-                return found
-            if found.volume.data.nbytes > MOST_AHEAD:
+            volume = found if isinstance(found, DceVolume) else found.volume
+            if volume.data.nbytes > room:
                 return None
-            found.load(progress)
-            return found.volume
+            if not isinstance(found, DceVolume):
+                found.load(progress)
+                volume = found.volume
+            return volume
 
         def done(volume: DceVolume | None) -> None:
-            # One at a time: what was read ahead and then passed over is let go.
-            self._ready.clear()
-            if volume is not None:
-                self._ready[turn] = Ready(volume, str(path))
+            # Another list may have been opened meanwhile, with a case of the same name.
+            if self.log is log:
+                if volume is None:
+                    self._left.add(turn)
+                else:
+                    self._ready[turn] = Ready(volume, str(path))
+            self.read_ahead()
 
-        # A case that cannot be read is said when its turn comes.
-        session.workers.start(AHEAD, "Read the next case", work, done=done, failed=_nothing)
+        def failed(error: BaseException) -> None:
+            # A case that cannot be read is said when its turn comes.
+            self._left.add(turn)
+            self.read_ahead()
+
+        here = self.turn
+
+        def cancelled() -> None:
+            # Another case was asked for meanwhile; a person who stops the reading has it stopped.
+            if self.turn != here:
+                self.read_ahead()
+
+        session.workers.start(
+            AHEAD, "Read the next case", work, done=done, failed=failed, cancelled=cancelled
+        )
+
+    def _forget(self) -> None:
+        """Let go of what was read ahead."""
+        self._ready.clear()
+        self._left.clear()
+
+    def _near(self) -> list[Turn]:
+        """The turns that the next key may bring: the next one to do, and the next one in the order."""
+        assert self.log is not None
+        turns, place = self.log.turns, self.log.place
+        to_do = self._to_do()
+        places = [*([] if to_do is None else [to_do]), *([place + 1] if place + 1 < len(turns) else [])]
+        return list(dict.fromkeys(turns[one] for one in places))
+
+    def _to_do(self) -> int | None:
+        """The place of the next case that is neither done nor skipped, from the end on of the first such one."""
+        assert self.log is not None
+        turns, place = self.log.turns, self.log.place
+        for one in [*range(place + 1, len(turns)), *range(place)]:
+            if self.standing(turns[one]).status in ("to do", "open"):
+                return one
+        return None
 
     def is_ready(self, turn: Turn) -> bool:
         """Whether the case is in memory already."""
@@ -361,7 +403,3 @@ def _open(path: Path, progress: Progress) -> DceVolume | Loader:
     if not isinstance(found, DceVolume):
         tasks.load_first(found, progress)
     return found
-
-
-def _nothing(error: BaseException) -> None:
-    return

@@ -165,7 +165,7 @@ class Session:
             role = settings["metadata"][look.KEY]["role"]
             layer = mine.pop(role, None) if kind == "image" else None
             if layer is None:
-                layers.append(Layer.create(data, settings, kind))
+                self.boxes.put(Layer.create(data, settings, kind))
             else:
                 look.take_place(layer, data, settings)
         for role, layer in mine.items():
