@@ -235,8 +235,12 @@ class Session:
     def _begin_study(self, volume: DceVolume) -> None:
         self.journal = self.keeper.open(volume, self.source, self._reading_number)
         self._reading_number = 1
-        self._start_view(volume)
+        # Whoever hears of the study asks where in it we are.
+        self.phase_index, self.slice_index = first_look(volume)
         self.study_changed.emit()
+        # The layers that follow by themselves are in place now, and the sliders have their final length: before, Qt
+        # would cut a slice's millimetres off at the number of slices.
+        self._start_view(volume)
         self.boxes_changed.emit()
         for warning in (*volume.warnings, *(self.journal.warnings if self.journal else ())):
             self.say(warning, once=True)

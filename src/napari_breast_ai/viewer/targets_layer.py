@@ -105,9 +105,7 @@ class TargetsLayer:
             # Each cell is one number: smooth edges would show what is not taught.
             made.interpolation2d = "nearest"
             self._layer = made
-            active = layers.selection.active
-            layers.append(made)
-            layers.selection.active = active
+            self._session.boxes.put(made)
         else:
             self._layer.data = maps
         self._layer.visible = True
