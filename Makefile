@@ -31,6 +31,7 @@ check: $(VENV)/.dev
 bench: system $(VENV)/.dev
 	$(BIN)/python benchmarks/bench_explain.py --write
 	$(BIN)/python benchmarks/bench_study.py --write
+	$(SCREEN) $(BIN)/python benchmarks/bench_annotate.py --write
 
 soak: system $(VENV)/.test
 	$(SCREEN) $(BIN)/python benchmarks/soak.py
