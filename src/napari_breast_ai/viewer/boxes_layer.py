@@ -368,12 +368,8 @@ class BoxesLayer:
 
     def _try(self, action: str, *arguments: Any) -> None:
         journal = self._session.journal
-        if journal is None:
-            return
-        try:
-            getattr(journal, action)(*arguments)
-        except BreastAIError as error:
-            self._session.fail(error)
+        if journal is not None:
+            self._session.editing.do(lambda: getattr(journal, action)(*arguments))
 
     def _on_removed(self, event: Any) -> None:
         """A person who removes the layer removes it from the screen; no box is deleted by it."""

@@ -5,7 +5,7 @@ The next case is read while the person looks at this one, so that it stands on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ from ..annotations.log import ReadingLog, Standing, Turn
 from ..annotations.protocol import read_protocol
 from ..annotations.worklist import Case, Worklist, read_worklist
 from ..core import BreastAIError, DceVolume, Progress
+from ..places import FOLDER
 from . import tasks
 
 if TYPE_CHECKING:
@@ -54,7 +55,16 @@ class Reading:
         self.turn: Turn | None = None
         self._ready: dict[Turn, Ready] = {}
         self._opening: Turn | None = None
+        # Whose study is on the screen while the next one is being opened, and what it is known by.
+        self._shown: Turn | None = None
+        self._shown_uid = ""
+        self._showing = False
         session.study_changed.connect(self._on_study)
+
+    @property
+    def opening(self) -> bool:
+        """Whether a case is being opened: what is on the screen is still the one before."""
+        return self._opening is not None
 
     # ---------------------------------------------------------------- the list
 
@@ -76,7 +86,7 @@ class Reading:
             self.settle()
             self.worklist, self.log, protocol, warnings = found
             self._ready.clear()
-            self.turn = None
+            self.turn = self._shown = None
             if protocol is not None:
                 session.set_protocol(protocol)
             for warning in warnings[:3]:
@@ -91,7 +101,7 @@ class Reading:
     def close(self) -> None:
         """Put the list away; the study on the screen stays."""
         self.settle()
-        self.worklist = self.log = self.turn = None
+        self.worklist = self.log = self.turn = self._shown = self._opening = None
         self._ready.clear()
         self.changed.emit()
 
@@ -99,6 +109,7 @@ class Reading:
         """Take up the list where the session's new reader stopped in it."""
         if self.worklist is not None:
             self.log = ReadingLog(self.worklist, self._session.reader)
+            self._shown = None
             self._ready.clear()
             self.changed.emit()
             self.go(self.log.place)
@@ -127,7 +138,7 @@ class Reading:
         """What became of a turn, as the journal on the screen or else the log says."""
         journal = self._session.journal
         known = self.log.standing(turn) if self.log is not None else Standing()
-        if turn != self.turn or journal is None or self._opening is not None or self._session.volume is None:
+        if turn != self._shown or journal is None or self._session.volume is None:
             return known
         status = journal.status if journal.status != "open" or journal.touched else "to do"
         return Standing(
@@ -157,7 +168,7 @@ class Reading:
             return
         session.workers.cancel(AHEAD)
         path = self._path(turn)
-        if not path.exists():
+        if not _is_there(path):
             self._opening = None
             session.close_study()
             session.say(
@@ -182,7 +193,16 @@ class Reading:
             session.fail(error)
             self.changed.emit()
 
-        session.workers.start(tasks.STUDY, "Open the case", work, done=done, failed=failed)
+        def cancelled() -> None:
+            # The case before is still on the screen: that is where the reader is.
+            self._opening, self.turn = None, self._shown
+            if self.turn in log.turns:
+                log.go(log.turns.index(self.turn))
+            self.changed.emit()
+
+        session.workers.start(
+            tasks.STUDY, "Open the case", work, done=done, failed=failed, cancelled=cancelled
+        )
 
     def next(self, step: int = 1) -> None:
         """The next case, or with -1 the one before."""
@@ -220,15 +240,24 @@ class Reading:
 
     def skip(self, reason: str = "") -> None:
         """Leave the case out, with the reason, and go on."""
-        if self._session.journal is None or self._opening is not None:
+        if self._opening is not None:
             # What is on the screen is still the case before.
             return
-        if self._mark("skipped", reason):
+        if self.unreadable and self.log is not None and self.turn is not None:
+            # There is no study to keep a journal of.
+            self.log.record(self.turn, replace(self.standing(self.turn), status="skipped", reason=reason))
             self.next_to_do()
+        elif self._session.journal is not None and self._mark("skipped", reason):
+            self.next_to_do()
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether the case whose turn it is could not be opened."""
+        return self.turn is not None and self._opening is None and self._session.volume is None
 
     def reopen(self) -> None:
         """The case is to be worked on again."""
-        if self._session.journal is not None:
+        if self._session.journal is not None and self._opening is None:
             self._mark("open")
 
     def _mark(self, status: str, reason: str = "") -> bool:
@@ -252,7 +281,7 @@ class Reading:
         lost = {
             standing.study_uid: turn
             for turn in log.turns
-            if (standing := log.standing(turn)).study_uid and not self._path(turn).exists()
+            if (standing := log.standing(turn)).study_uid and not _is_there(self._path(turn))
         }
         if not lost:
             session.say(
@@ -266,8 +295,6 @@ class Reading:
             return find_studies(Path(folder), set(lost), progress)
 
         def done(found: dict[str, Path]) -> None:
-            from dataclasses import replace
-
             for uid, path in found.items():
                 turns = [turn for turn in log.turns if turn.case_id == lost[uid].case_id]
                 for turn in turns:
@@ -288,7 +315,7 @@ class Reading:
             return
         turn = log.turns[log.place + 1]
         path = self._path(turn)
-        if turn in self._ready or session.workers.running(AHEAD) or not path.exists():
+        if turn in self._ready or session.workers.running(AHEAD) or not _is_there(path):
             return
 
         def work(progress: Progress) -> Any:
@@ -315,22 +342,44 @@ class Reading:
 
     def _path(self, turn: Turn) -> Path:
         assert self.log is not None
-        return self.log.standing(turn).path or self.case(turn).path
+        found = self.log.standing(turn).path
+        return found if found is not None and _is_there(found) else self.case(turn).path
 
     def _show(self, turn: Turn, volume: DceVolume, source: str, loader: Loader | None = None) -> None:
-        self._opening = None
-        self._session.show_study(volume, source, loader=loader, reading=turn.reading)
+        # Boxes may have been drawn on the case before while this one was read.
+        self.settle()
+        self._opening = self._shown = None
+        self._showing = True
+        try:
+            self._session.show_study(volume, source, loader=loader, reading=turn.reading)
+        finally:
+            self._showing = False
+        self._shown, self._shown_uid = turn, volume.identity.study_uid
         self.changed.emit()
 
     def settle(self) -> None:
         """Write down how the case on the screen stands before another takes its place."""
-        if self.log is not None and self.turn is not None and self._session.volume is not None:
-            self.log.record(self.turn, self.standing(self.turn))
+        if self.log is not None and self._shown is not None:
+            self.log.record(self._shown, self.standing(self._shown))
 
     def _on_study(self) -> None:
         """A study that was opened by another door is no case of the list."""
-        if self.turn is not None and self._opening is None and self._session.volume is None:
-            self.changed.emit()
+        if self._showing:
+            return
+        volume, journal = self._session.volume, self._session.journal
+        if self._opening is not None:
+            # It came while a case was being opened, in place of that one.
+            self._opening = self.turn = self._shown = None
+        elif volume is None:
+            self._shown = None
+        elif self._shown is None or (
+            (volume.identity.study_uid, journal.reading if journal is not None else self._shown.reading)
+            != (self._shown_uid, self._shown.reading)
+        ):
+            self.turn = self._shown = None
+        else:
+            return
+        self.changed.emit()
 
 
 def _open(path: Path, progress: Progress) -> DceVolume | Loader:
@@ -340,6 +389,15 @@ def _open(path: Path, progress: Progress) -> DceVolume | Loader:
     if not isinstance(found, DceVolume):
         tasks.load_first(found, progress)
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything at a path besides what this program itself left there."""
+    try:
+        return any(one.name != FOLDER for one in path.iterdir()) if path.is_dir() else path.exists()
+    except OSError:
+        # Opening it says why it cannot be read.
+        return True
 
 
 def _nothing(error: BaseException) -> None:

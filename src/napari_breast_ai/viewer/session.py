@@ -243,6 +243,7 @@ class Session:
         tasks.fill(self)
 
     def _leave_study(self) -> None:
+        self.reading.settle()
         self.workers.cancel("study")
         self.workers.cancel("pixels")
         if self.journal is not None:
@@ -391,6 +392,7 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self.reading.settle()
         self.keeper.shut_down()
         self.workers.stop()
         self.gestures.remove()

@@ -42,7 +42,9 @@ class Dock(QWidget):
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stop and join the threads when the window is about to close."""
+        """Stop and join the threads when the window is about to close, and write down where the reader is."""
         if event.type() == QEvent.Type.Close and self._window is not None and watched is self._window():
+            self.session.reading.settle()
+            self.session.keeper.retry()
             self.session.workers.stop()
         return super().eventFilter(watched, event)
