@@ -28,7 +28,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("NAPARI_ASYNC", "0")
 
@@ -399,7 +398,7 @@ def report(reader: Reader, project: Project, beside: str) -> str:
         + "; ".join(verdicts)
         + f". First slice of a case that is read ahead in less than {GOAL_FIRST} s (95th percentile): {first}.",
         "",
-        f"Machine: {platform.machine()} {platform.system()}, {os.cpu_count()} cores, no graphics card (Mesa's llvmpipe), "
+        f"Machine: {platform.machine()} {platform.system()}, {os.cpu_count()} cores, no graphics card (llvmpipe), "
         f"Python {platform.python_version()}, napari {version('napari')}, PySide6 {version('PySide6')}; load average at "
         f"the end {load}; {date.today().isoformat()}." + (f" {beside}" if beside else ""),
     ]  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hand import Window
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
@@ -18,7 +19,6 @@ from napari_breast_ai.annotations import Journal
 from napari_breast_ai.core import BreastAIError
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices, tasks
-from napari_breast_ai.viewer.session import get_session
 
 pytestmark = [
     # One process for all windows: they share a screen.
@@ -27,61 +27,6 @@ pytestmark = [
     # Third parties' own: vispy asks numpy in an old way, napari's fixture compares versions in one.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]
-
-
-class Window:
-    """A viewer with the Review dock, and a hand on mouse and keyboard."""
-
-    def __init__(self, viewer: Any, qtbot: Any) -> None:
-        self.viewer, self.qtbot = viewer, qtbot
-        self.session = get_session(viewer, "anna")
-        _, self.dock = viewer.window.add_plugin_dock_widget("napari-breast-ai", "Review")
-        self.settle()
-
-    def settle(self, ms: int = 50) -> None:
-        QTest.qWait(ms)
-
-    @property
-    def canvas(self) -> QWidget:
-        """The widget that gets the mouse, found as the screen would find it: under the middle of the window."""
-        top = self.dock.window()
-        found = [one for one in top.findChildren(QWidget) if type(one).__name__.startswith("CanvasBackend")]
-        (canvas,) = [one for one in found if one.isVisible()]
-        return canvas
-
-    def at(self, row: float, column: float) -> QPoint:
-        """Where a pixel of the image lies on the canvas, for a 2D view without rotation."""
-        spacing = self.session.volume.geometry.spacing
-        center, zoom = self.viewer.scene.camera.center[-2:], self.viewer.scene.camera.zoom
-        size = self.canvas.size()
-        x = size.width() / 2 + (column * spacing[2] - center[1]) * zoom / self.canvas.devicePixelRatio()
-        y = size.height() / 2 + (row * spacing[1] - center[0]) * zoom / self.canvas.devicePixelRatio()
-        return QPoint(round(x), round(y))
-
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        a, b = self.at(*start), self.at(*end)
-        QTest.mouseMove(self.canvas, a)
-        self.settle(20)
-        QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=a)
-        for part in (0.25, 0.5, 0.75, 1.0):
-            QTest.mouseMove(self.canvas, a + (b - a) * part)
-            self.settle(15)
-        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=b)
-        self.settle(30)
-
-    def press(self, key: Any) -> None:
-        self.canvas.setFocus()
-        QTest.keyClick(self.canvas, key)
-        self.settle(30)
-
-    def click(self, widget: QWidget, pos: QPoint | None = None) -> None:
-        QTest.mouseClick(
-            widget, Qt.MouseButton.LeftButton, pos=pos if pos is not None else widget.rect().center()
-        )
-        self.settle(30)
-
-    def wait(self, true: Callable[[], bool]) -> None:
-        self.qtbot.waitUntil(true, timeout=60_000)
 
 
 @pytest.fixture

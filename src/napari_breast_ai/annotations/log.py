@@ -1,8 +1,8 @@
 """Where a reader stands in a worklist: the order of the cases, the place in it, and what became of each.
 
 The cases' journals are the truth about boxes and status; this file is what the list shows before a case is opened.
-It is append-only too, one JSON line an event: `order` (`kind`, `seed`, `entries`), `at` (`place`), `case` (`case_id`,
-`reading`, `study_uid`, `journal`, `status`, `reason`, `boxes`, `path`).
+It is append-only too, one JSON line an event: `order` (`kind`, `seed`, `entries`), `at` (`place`, `case_id`, `reading`),
+`case` (`case_id`, `reading`, `study_uid`, `journal`, `status`, `reason`, `boxes`, `path`).
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class ReadingLog:
         self._standings: dict[Turn, Standing] = {}
         self.order, self.place = "given", 0
         self.turns: tuple[Turn, ...] = ()
+        self._at: Turn | None = None
         try:
             raw = self._store.read()
         except OSError:
@@ -112,9 +113,11 @@ class ReadingLog:
             dice = random.Random(seed)
             dice.shuffle(turns)
             if order == "repeated" and turns:
-                again = dice.sample(turns, max(1, round(REPEATED_SHARE * len(turns))))
+                # Those of the first half: behind them there is room for half the list between the two turns.
+                again = dice.sample(
+                    turns[: (len(turns) + 1) // 2], max(1, round(REPEATED_SHARE * len(turns)))
+                )
                 for turn in again:
-                    # As far behind its first turn as the list allows, half of it at least.
                     first = turns.index(turn)
                     earliest = min(len(turns), first + 1 + len(names) // 2)
                     turns.insert(dice.randint(earliest, len(turns)), Turn(turn.case_id, 2))
@@ -126,7 +129,9 @@ class ReadingLog:
     def go(self, place: int) -> None:
         """The turn at this place is on the screen."""
         self.place = min(max(place, 0), max(0, len(self.turns) - 1))
-        self._write({"do": "at", "place": self.place})
+        # The list may be another one the next time: the case is what counts, not its number.
+        turn = self.turns[self.place] if self.turns else Turn("")
+        self._write({"do": "at", "place": self.place, "case_id": turn.case_id, "reading": turn.reading})
 
     def record(self, turn: Turn, standing: Standing) -> None:
         """Keep what has become of a turn. Nothing is written where nothing is new."""
@@ -160,6 +165,9 @@ class ReadingLog:
                 self.turns = tuple(Turn(str(name), int(reading)) for name, reading in record["entries"])
             elif kind == "at":
                 self.place = int(record["place"])
+                self._at = (
+                    Turn(str(record["case_id"]), int(record["reading"])) if "case_id" in record else None
+                )
             elif kind == "case":
                 turn = Turn(str(record["case_id"]), int(record["reading"]))
                 journal, path = record.get("journal"), record.get("path")
@@ -185,6 +193,8 @@ class ReadingLog:
         else:
             turns += [Turn(name) for name in names if name not in known]
         self.turns = tuple(turns)
+        if self._at in self.turns:
+            self.place = self.turns.index(self._at)
         self.place = min(max(self.place, 0), max(0, len(turns) - 1))
 
 

@@ -119,12 +119,13 @@ class BoxesLayer:
     def put(self, layer: Layer) -> None:
         """Add another layer of ours: napari makes it the active one, but what the mouse does shall stay."""
         layers = self._session.viewer.layers
-        active, mode = layers.selection.active, "" if self._layer is None else str(self._layer.mode)
+        active, boxes = layers.selection.active, self._layer
+        mode = "" if boxes is None else str(boxes.mode)
         layers.append(layer)
         if active is not None:
             layers.selection.active = active
-            if active is self._layer and active.mode != mode:
-                active.mode = mode
+        if boxes is not None and active is boxes and boxes.mode != mode:
+            boxes.mode = mode
 
     def undo(self) -> None:
         """Take the last change back."""
@@ -378,12 +379,8 @@ class BoxesLayer:
 
     def _try(self, action: str, *arguments: Any) -> None:
         journal = self._session.journal
-        if journal is None:
-            return
-        try:
-            getattr(journal, action)(*arguments)
-        except BreastAIError as error:
-            self._session.fail(error)
+        if journal is not None:
+            self._session.editing.do(lambda: getattr(journal, action)(*arguments))
 
     def _on_removed(self, event: Any) -> None:
         """A person who removes the layer removes it from the screen; no box is deleted by it."""

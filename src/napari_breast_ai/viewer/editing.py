@@ -90,12 +90,12 @@ class Editing:
     def relabel(self, label: str) -> None:
         """Give the boxes that are meant another class."""
         if ids := [box.id for box in self.meant() if box.label != label]:
-            self._do(lambda: self._journal.relabel(ids, label))
+            self.do(lambda: self._journal.relabel(ids, label))
 
     def delete(self) -> None:
         """Delete the boxes that are meant."""
         if ids := [box.id for box in self.meant()]:
-            self._do(lambda: self._journal.delete(ids))
+            self.do(lambda: self._journal.delete(ids))
 
     def copy(self, step: int) -> None:
         """Copy the boxes that are meant to the next (1) or previous (-1) slice, as the same lesions, and go there.
@@ -120,7 +120,7 @@ class Editing:
                 session.boxes.last = made[-1].id
             session.go_to(z)
 
-        self._do(act)
+        self.do(act)
 
     def interpolate(self) -> None:
         """Fill the slices between the box that is meant and the nearest other one of its lesion, or of its class."""
@@ -143,7 +143,7 @@ class Editing:
             made = [replace(one, lesion=lesion) for one in between(box, other)]
             self._journal.add_between(made, [one.id for one in (box, other)], lesion, session.phase_index)
 
-        self._do(act)
+        self.do(act)
 
     def join(self) -> None:
         """Make one lesion of the boxes that are selected; of one box, a lesion of its own."""
@@ -151,10 +151,10 @@ class Editing:
             box for box in self._journal.boxes if box.id in self._session.boxes.selected
         ] or self.meant()
         if len(chosen) == 1:
-            self._do(lambda: self._journal.group([chosen[0].id], ""))
+            self.do(lambda: self._journal.group([chosen[0].id], ""))
         elif chosen:
             lesion = next((box.lesion for box in chosen if box.lesion), chosen[0].id)
-            self._do(lambda: self._journal.group([box.id for box in chosen], lesion))
+            self.do(lambda: self._journal.group([box.id for box in chosen], lesion))
 
     def jump(self, step: int) -> None:
         """Go to the next (1) or previous (-1) box, by slice and from top to bottom."""
@@ -191,11 +191,11 @@ class Editing:
         """Say that there is no lesion on the slice in view, or take that back."""
         session = self._session
         z = session.slice_index
-        self._do(lambda: self._journal.say_empty(z, z not in self._journal.empty_slices, session.phase_index))
+        self.do(lambda: self._journal.say_empty(z, z not in self._journal.empty_slices, session.phase_index))
 
     def say_empty_case(self) -> None:
         """Say that there is no lesion in the case, or take that back."""
-        self._do(lambda: self._journal.say_empty(None, not self._journal.empty_case))
+        self.do(lambda: self._journal.say_empty(None, not self._journal.empty_case))
 
     # ------------------------------------------------------------- suggestions
 
@@ -238,7 +238,7 @@ class Editing:
                 return
             by = f"model:{prediction.model.name}" if attention and prediction is not None else ENHANCEMENT
             new = unlike(boxes, [*journal.boxes, *journal.rejected])
-            self._do(lambda: journal.offer(new, by, session.phase_index))
+            self.do(lambda: journal.offer(new, by, session.phase_index))
             if not new:
                 session.say("There is nothing new to suggest on this study.")
             elif not any(box.z == session.slice_index for box in new):
@@ -256,12 +256,12 @@ class Editing:
             self._journal.accept(ids, self._session.current_label)
             self._session.boxes.last = ids[-1]
 
-        self._do(act)
+        self.do(act)
 
     def reject(self, whole: bool = False) -> None:
         """Turn the suggestion that is meant down; `whole`: on all its slices."""
         if ids := self._answered(whole):
-            self._do(lambda: self._journal.reject(ids))
+            self.do(lambda: self._journal.reject(ids))
 
     def _answered(self, whole: bool) -> list[str]:
         meant = self.offered()
@@ -309,7 +309,12 @@ class Editing:
         if limits is not None:
             look.set_contrast(layer, *limits)
 
-    def _do(self, action: Callable[[], Any]) -> None:
+    def do(self, action: Callable[[], Any]) -> None:
+        """Do something to the boxes of the case on the screen; what cannot be done is said."""
+        if self._session.reading.opening:
+            # The case before is still on the screen, while the dock names the next one.
+            self._session.say("The case is being opened. Press the key again when it is there.")
+            return
         try:
             action()
         except BreastAIError as error:

@@ -17,7 +17,7 @@ ZOOM = 1.15
 PIXELS = 300.0
 """A drag of so many screen pixels moves the level by one window, or changes its width e-fold."""
 
-RIGHT = 2
+LEFT, RIGHT = 1, 2
 
 
 class Gestures:
@@ -78,20 +78,25 @@ class Gestures:
 
     def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
         volume = self._session.volume
-        if event.button != RIGHT or event.modifiers or volume is None or not self._mine(viewer):
+        if event.button == LEFT or volume is None or not self._mine(viewer):
             return
+        # napari's layers ask for no button: the right one would draw a box too, or move one. The layer that is
+        # called next for this press hears nothing of it, and is as it was from the next event on.
+        hands = None if (active := viewer.layers.selection.active) is None else active.mouse_drag_callbacks
+        kept = list(hands or ())
+        if hands is not None:
+            hands.clear()
         layer = look.shown_image(viewer.layers, volume)
-        if layer is None:
-            return
-        # Else the layer of boxes would begin a box, and the camera would zoom.
-        event.handled = True
-        boxes = self._session.boxes
-        drawing = boxes.drawing
-        if drawing:
-            boxes.draw(False)
-        low, high = layer.contrast_limits
+        mine = event.button == RIGHT and not event.modifiers and layer is not None
+        # Else the camera would zoom.
+        event.handled = event.handled or mine
         start = event.pos
         yield
+        if hands is not None:
+            hands[:] = kept
+        if not mine or layer is None:
+            return
+        low, high = layer.contrast_limits
         while event.type == "mouse_move":
             event.handled = True
             right, down = (float(event.pos[i] - start[i]) / PIXELS for i in (0, 1))
@@ -100,5 +105,3 @@ class Gestures:
             look.set_contrast(layer, level - width / 2, level + width / 2)
             yield
         event.handled = True
-        if drawing:
-            boxes.draw(True)

@@ -5,7 +5,7 @@ The next case is read while the person looks at this one, so that it stands on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ from ..annotations.log import ReadingLog, Standing, Turn
 from ..annotations.protocol import read_protocol
 from ..annotations.worklist import Case, Worklist, read_worklist
 from ..core import BreastAIError, DceVolume, Progress
+from ..places import FOLDER
 from . import tasks
 
 if TYPE_CHECKING:
@@ -55,8 +56,16 @@ class Reading:
         self._ready: dict[Turn, Ready] = {}
         self._left: set[Turn] = set()
         self._opening: Turn | None = None
-        self._study_uid = ""
+        # Whose study is on the screen while the next one is being opened, and what it is known by.
+        self._shown: Turn | None = None
+        self._shown_uid = ""
+        self._showing = False
         session.study_changed.connect(self._on_study)
+
+    @property
+    def opening(self) -> bool:
+        """Whether a case is being opened: what is on the screen is still the one before."""
+        return self._opening is not None
 
     # ---------------------------------------------------------------- the list
 
@@ -78,7 +87,7 @@ class Reading:
             self.settle()
             self.worklist, self.log, protocol, warnings = found
             self._forget()
-            self.turn = None
+            self.turn = self._shown = None
             if protocol is not None:
                 session.set_protocol(protocol)
             for warning in warnings[:3]:
@@ -93,7 +102,7 @@ class Reading:
     def close(self) -> None:
         """Put the list away; the study on the screen stays."""
         self.settle()
-        self.worklist = self.log = self.turn = None
+        self.worklist = self.log = self.turn = self._shown = self._opening = None
         self._forget()
         self.changed.emit()
 
@@ -101,6 +110,7 @@ class Reading:
         """Take up the list where the session's new reader stopped in it."""
         if self.worklist is not None:
             self.log = ReadingLog(self.worklist, self._session.reader)
+            self._shown = None
             self._forget()
             self.changed.emit()
             self.go(self.log.place)
@@ -124,20 +134,12 @@ class Reading:
     def hidden_name(self) -> str:
         """What to call the study on the screen where its name must not be known; "" where it may."""
         blind = self.log is not None and self.log.blind
-        return self.title(self.shown) if blind and self.shown is not None else ""
-
-    @property
-    def opening(self) -> bool:
-        """Whether a case is on its way to the screen."""
-        return self._opening is not None
+        return self.title(self._shown) if blind and self._shown is not None else ""
 
     @property
     def shown(self) -> Turn | None:
-        """The turn whose study is on the screen; None while it is opened, or where a person opened another study."""
-        volume = self._session.volume
-        if self._opening is not None or volume is None or volume.identity.study_uid != self._study_uid:
-            return None
-        return self.turn
+        """The turn whose study is on the screen; None where a person opened another study."""
+        return self._shown
 
     def case(self, turn: Turn) -> Case:
         """The line of the worklist."""
@@ -148,7 +150,7 @@ class Reading:
         """What became of a turn, as the journal on the screen or else the log says."""
         journal = self._session.journal
         known = self.log.standing(turn) if self.log is not None else Standing()
-        if turn != self.shown or journal is None or self._session.volume is None:
+        if turn != self._shown or journal is None or self._session.volume is None:
             return known
         status = journal.status if journal.status != "open" or journal.touched else "to do"
         return Standing(
@@ -178,7 +180,7 @@ class Reading:
             return
         session.workers.cancel(AHEAD)
         path = self._path(turn)
-        if not path.exists():
+        if not _is_there(path):
             self._opening = None
             session.close_study()
             session.say(
@@ -203,7 +205,16 @@ class Reading:
             session.fail(error)
             self.changed.emit()
 
-        session.workers.start(tasks.STUDY, "Open the case", work, done=done, failed=failed)
+        def cancelled() -> None:
+            # The case before is still on the screen: that is where the reader is.
+            self._opening, self.turn = None, self._shown
+            if self.turn in log.turns:
+                log.go(log.turns.index(self.turn))
+            self.changed.emit()
+
+        session.workers.start(
+            tasks.STUDY, "Open the case", work, done=done, failed=failed, cancelled=cancelled
+        )
 
     def next(self, step: int = 1) -> None:
         """The next case, or with -1 the one before."""
@@ -241,15 +252,24 @@ class Reading:
 
     def skip(self, reason: str = "") -> None:
         """Leave the case out, with the reason, and go on."""
-        if self._session.journal is None or self._opening is not None:
+        if self._opening is not None:
             # What is on the screen is still the case before.
             return
-        if self._mark("skipped", reason):
+        if self.unreadable and self.log is not None and self.turn is not None:
+            # There is no study to keep a journal of.
+            self.log.record(self.turn, replace(self.standing(self.turn), status="skipped", reason=reason))
             self.next_to_do()
+        elif self._session.journal is not None and self._mark("skipped", reason):
+            self.next_to_do()
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether the case whose turn it is could not be opened."""
+        return self.turn is not None and self._opening is None and self._session.volume is None
 
     def reopen(self) -> None:
         """The case is to be worked on again."""
-        if self._session.journal is not None:
+        if self._session.journal is not None and self._opening is None:
             self._mark("open")
 
     def _mark(self, status: str, reason: str = "") -> bool:
@@ -273,7 +293,7 @@ class Reading:
         lost = {
             standing.study_uid: turn
             for turn in log.turns
-            if (standing := log.standing(turn)).study_uid and not self._path(turn).exists()
+            if (standing := log.standing(turn)).study_uid and not _is_there(self._path(turn))
         }
         if not lost:
             session.say(
@@ -287,8 +307,6 @@ class Reading:
             return find_studies(Path(folder), set(lost), progress)
 
         def done(found: dict[str, Path]) -> None:
-            from dataclasses import replace
-
             for uid, path in found.items():
                 turns = [turn for turn in log.turns if turn.case_id == lost[uid].case_id]
                 for turn in turns:
@@ -313,6 +331,10 @@ class Reading:
         if turn is None:
             return
         path = self._path(turn)
+        if not _is_there(path):
+            self._left.add(turn)
+            self.read_ahead()
+            return
         room = MOST_AHEAD - sum(ready.volume.data.nbytes for ready in self._ready.values())
 
         def work(progress: Progress) -> Any:
@@ -367,7 +389,8 @@ class Reading:
         """The place of the next case that is neither done nor skipped, from the end on of the first such one."""
         assert self.log is not None
         turns, place = self.log.turns, self.log.place
-        for one in [*range(place + 1, len(turns)), *range(place)]:
+        order: list[int] = [*range(place + 1, len(turns)), *range(place)]
+        for one in order:
             if self.standing(turns[one]).status in ("to do", "open"):
                 return one
         return None
@@ -378,22 +401,44 @@ class Reading:
 
     def _path(self, turn: Turn) -> Path:
         assert self.log is not None
-        return self.log.standing(turn).path or self.case(turn).path
+        found = self.log.standing(turn).path
+        return found if found is not None and _is_there(found) else self.case(turn).path
 
     def _show(self, turn: Turn, volume: DceVolume, source: str, loader: Loader | None = None) -> None:
-        self._opening, self._study_uid = None, volume.identity.study_uid
-        self._session.show_study(volume, source, loader=loader, reading=turn.reading)
+        # Boxes may have been drawn on the case before while this one was read.
+        self.settle()
+        self._opening = self._shown = None
+        self._showing = True
+        try:
+            self._session.show_study(volume, source, loader=loader, reading=turn.reading)
+        finally:
+            self._showing = False
+        self._shown, self._shown_uid = turn, volume.identity.study_uid
         self.changed.emit()
 
     def settle(self) -> None:
         """Write down how the case on the screen stands before another takes its place."""
-        if self.log is not None and (turn := self.shown) is not None:
-            self.log.record(turn, self.standing(turn))
+        if self.log is not None and self._shown is not None:
+            self.log.record(self._shown, self.standing(self._shown))
 
     def _on_study(self) -> None:
         """A study that was opened by another door is no case of the list."""
-        if self.turn is not None and self._opening is None and self.shown is None:
-            self.changed.emit()
+        if self._showing:
+            return
+        volume, journal = self._session.volume, self._session.journal
+        if self._opening is not None:
+            # It came while a case was being opened, in place of that one.
+            self._opening = self.turn = self._shown = None
+        elif volume is None:
+            self._shown = None
+        elif self._shown is None or (
+            (volume.identity.study_uid, journal.reading if journal is not None else self._shown.reading)
+            != (self._shown_uid, self._shown.reading)
+        ):
+            self.turn = self._shown = None
+        else:
+            return
+        self.changed.emit()
 
 
 def _open(path: Path, progress: Progress) -> DceVolume | Loader:
@@ -403,3 +448,12 @@ def _open(path: Path, progress: Progress) -> DceVolume | Loader:
     if not isinstance(found, DceVolume):
         tasks.load_first(found, progress)
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything at a path besides what this program itself left there."""
+    try:
+        return any(one.name != FOLDER for one in path.iterdir()) if path.is_dir() else path.exists()
+    except OSError:
+        # Opening it says why it cannot be read.
+        return True

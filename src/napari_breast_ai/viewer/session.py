@@ -249,6 +249,7 @@ class Session:
         tasks.fill(self)
 
     def _leave_study(self) -> None:
+        self.reading.settle()
         self.workers.cancel("study")
         self.workers.cancel("pixels")
         if self.journal is not None:

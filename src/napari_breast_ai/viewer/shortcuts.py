@@ -78,7 +78,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
             "edit",
             "V",
             "Select, move and resize boxes, or draw again",
-            lambda s: s.boxes.edit(s.boxes.drawing),
+            lambda s: s.boxes.edit(not s.boxes.selecting),
         ),
         *(
             (

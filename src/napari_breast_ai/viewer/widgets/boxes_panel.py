@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from ...core import BOX_LABELS
 from ..palette import label_color
 from ..shortcuts import tooltip
+from .classes_panel import swatch
 from .section import Links, Section, button, row, sentence
 
 if TYPE_CHECKING:
@@ -24,11 +23,7 @@ class BoxesPanel(Section):
         super().__init__("Boxes", parent)
         self._session = session
         self.label_box = QComboBox()
-        for index, label in enumerate(BOX_LABELS):
-            swatch = QPixmap(12, 12)
-            swatch.fill(QColor(label_color(label)))
-            self.label_box.addItem(QIcon(swatch), f"{label}  ({index + 1})", label)
-        self.label_box.setToolTip("Class of the next box, and of the selected ones (keys 1 to 5)")
+        self.label_box.setToolTip("Class of the next box, and of the selected ones (their keys in brackets)")
         self.label_box.activated.connect(lambda i: session.set_label(self.label_box.itemData(i)))
         self.draw_button = button("Draw", tooltip("draw"), self._draw)
         self.draw_button.setCheckable(True)
@@ -42,7 +37,9 @@ class BoxesPanel(Section):
         links.connect(session.boxes_changed, self.refresh)
         links.connect(session.label_changed, self._show_label)
         links.connect(session.boxes.mode_changed, self._show_mode)
-        self._show_label(session.current_label)
+        links.connect(session.protocol_changed, self._make)
+        links.connect(session.keeper.trouble_changed, self.refresh)
+        self._make()
         self.refresh()
 
     def refresh(self) -> None:
@@ -63,10 +60,18 @@ class BoxesPanel(Section):
             self.text.setText(journal.read_only)
         elif counts:
             listed = ", ".join(f"{number} {label}" for label, number in counts.items())
-            self.text.setText(f"{listed}. Saved.")
+            self.text.setText(f"{listed}. {'Not saved yet.' if journal.unsaved else 'Saved.'}")
         else:
             self.text.setText("No boxes yet. Press Draw and drag over a lesion.")
         self.text.setToolTip(f"Boxes of {journal.reader}: {journal.path}")
+
+    def _make(self) -> None:
+        """Offer the classes of the protocol."""
+        protocol = self._session.protocol
+        self.label_box.clear()
+        for index, label in enumerate(protocol.labels):
+            self.label_box.addItem(swatch(label_color(label, protocol)), f"{label}  ({index + 1})", label)
+        self._show_label(self._session.current_label)
 
     def _draw(self) -> None:
         self._session.boxes.draw(self.draw_button.isChecked())

@@ -58,8 +58,9 @@ class CasePanel(Section):
         for one in (self.previous_button, self.next_button):
             one.setEnabled(listed)
         writable = journal is not None and not journal.read_only
-        for two in (self.done_button, self.skip_button, self.reason):
-            two.setEnabled(writable)
+        self.done_button.setEnabled(writable and not reading.opening)
+        for two in (self.skip_button, self.reason):
+            two.setEnabled((writable or (listed and reading.unreadable)) and not reading.opening)
         self.done_button.setText("Open again" if journal is not None and journal.status != "open" else "Done")
         self.reason.setVisible(listed)
         self.bar.setVisible(log is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -48,13 +49,18 @@ class LesionsPanel(Section):
         self.text = sentence()
         self.body.addWidget(self.text)
         editing = session.editing
-        self.slice_button = button("No lesion on this slice", tooltip("empty slice"), editing.say_empty_slice)
-        self.case_button = button("No lesion in this case", tooltip("empty case"), editing.say_empty_case)
+        self.slice_button = button(
+            "No lesion on this slice", tooltip("empty slice"), lambda: self._say(editing.say_empty_slice)
+        )
+        self.case_button = button(
+            "No lesion in this case", tooltip("empty case"), lambda: self._say(editing.say_empty_case)
+        )
         for one in (self.slice_button, self.case_button):
             one.setCheckable(True)
         self.body.addLayout(row(self.slice_button, self.case_button))
         links.connect(session.boxes_changed, self.refresh)
         links.connect(session.protocol_changed, self.refresh)
+        links.connect(session.keeper.trouble_changed, self._mark)
         links.connect(session.position_changed, self._mark)
         self.refresh()
 
@@ -80,6 +86,11 @@ class LesionsPanel(Section):
         ready = journal is not None and not journal.read_only
         self.slice_button.setEnabled(ready)
         self.case_button.setEnabled(ready)
+        self._mark()
+
+    def _say(self, action: Callable[[], None]) -> None:
+        action()
+        # A click presses the button also where there are boxes and nothing can be said.
         self._mark()
 
     def _mark(self) -> None:
