@@ -19,7 +19,7 @@ from napari_breast_ai.viewer.launch import show
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 MODEL = "demo-attention-squeezenet"
 PICTURES = {"review.png": ("nme", 6), "review-igm.png": ("igm", 13)}
-ANNOTATED = ("annotate.png", "nme", 6)
+ANNOTATED = ("annotate.png", "igm", 13)
 
 
 def annotate(phantom: Phantom) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
 
 from conftest import make_boxes, make_prediction, make_volume
 from napari_breast_ai.core import Box, DceVolume
@@ -39,8 +41,10 @@ def check(session: Session, volume: DceVolume) -> None:
         assert tuple(layer.contrast_limits) == settings["contrast_limits"]
         assert tuple(layer.contrast_limits_range) == settings["contrast_limits"]
         assert look.info(layer)["contrast"] == settings["metadata"][look.KEY]["contrast"]
-    dims = session.viewer.dims
-    assert dims.nsteps == (volume.n_phases, *volume.geometry.shape)
+    dims, fresh = session.viewer.dims, ViewerModel()
+    for data, settings, kind in look.volume_layers(volume):
+        fresh.add_layer(Layer.create(data, settings, kind))
+    assert dims.range == fresh.dims.range, "the sliders end where the study ends"
     assert (session.phase_index, session.slice_index) == look.first_look(volume)
     shown = layers["Dynamic"]._slice.image.raw
     if dims.ndisplay == 2:
@@ -72,12 +76,12 @@ def test_what_belongs_to_a_study_goes_with_it(session: Session) -> None:
     session.journal.add(Box(3, 5, 5, 20, 20, "NME"))
     session.journal.offer([Box(4, 5, 5, 20, 20, "NME")], "enhancement")
     assert {"True boxes", "Attention", "Suggestions"} <= {layer.name for layer in session.viewer.layers}
-    other = make_volume(uid="9.9", rows=64, columns=30, n_slices=3)
+    other = make_volume(uid="9.9", rows=64, n_slices=3)
     session.show_study(other)
     assert session.prediction is None and session.offers.shown == () == session.journal.boxes
     assert session.boxes.layer is not None and len(session.boxes.layer.data) == 0
     assert session.offers.layer is None or not len(session.offers.layer.data)
-    assert session.viewer.dims.nsteps == (4, 3, 64, 30)
+    assert session.viewer.dims.nsteps == (4, 3, 64, 50)
     left = {layer.name for layer in session.viewer.layers}
     assert left <= {"Dynamic", "Subtraction", "Boxes", "Suggestions"}
     assert all(look.info(layer)["volume"] is other for layer in session.viewer.layers)
