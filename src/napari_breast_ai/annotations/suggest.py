@@ -121,7 +121,9 @@ def _front(tissue: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.bool_]:
         left, right = _extent(seen, 2)
         # Over the breastbone: the middle tenth of the body.
         middle = seen[:, :, round(0.55 * left + 0.45 * right) : round(0.45 * left + 0.55 * right) + 1]
-        skin = np.argmax(middle.any(axis=2), axis=1)[middle.any(axis=(1, 2))]
+        # Most of the row is tissue there: single bright pixels in the air are noise.
+        solid = middle.mean(axis=2) > 0.5
+        skin = np.argmax(solid, axis=1)[solid.any(axis=1)]
         notch = float(np.median(skin)) if len(skin) else 0.0
         if (notch - first) * geometry.spacing[1] > NOTCH_MM:
             cut = notch + CHEST_MM / geometry.spacing[1]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 PLUGIN = "napari-breast-ai"
 DOCK = "Review"
 CASES = "Cases"
+ANNOTATE = "Annotate"
 
 
 def open_study(viewer: napari.Viewer) -> None:

@@ -12,7 +12,7 @@ from qtpy.QtCore import QCoreApplication, QEventLoop
 from qtpy.QtGui import QGuiApplication
 
 from ..core import Box, BreastAIError, DceVolume, Prediction
-from .commands import CASES, DOCK, PLUGIN
+from .commands import ANNOTATE, CASES, DOCK, PLUGIN
 from .session import get_session
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ def show(
     prediction: Prediction | None = None,
     screenshot: Path | None = None,
     block: bool = True,
+    front: str = DOCK,
+    reader: str | None = None,
+    place: int | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> napari.Viewer | None:
     """Open a window on a study, with boxes, a model and what it said.
@@ -46,6 +49,9 @@ def show(
         prediction: what it said; the window opens at its top slice.
         screenshot: where to leave a picture of the whole window.
         block: wait until the person closes the window.
+        front: the dock whose tab is in front: "Review", "Annotate" or "Cases".
+        reader: whose boxes are shown and drawn; None for the person at the keyboard.
+        place: the slice to open at; None for the top slice, or the middle.
         on_ready: called when the window stands and its picture is taken, before waiting.
 
     Returns:
@@ -58,14 +64,19 @@ def show(
     keep = False
     try:
         _fit_screen(viewer)
-        viewer.window.add_plugin_dock_widget(PLUGIN, CASES)
-        viewer.window.add_plugin_dock_widget(PLUGIN, DOCK, tabify=True)
-        session = get_session(viewer)
+        session = get_session(viewer, reader)
+        docks = {
+            name: viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=name != CASES)[0]
+            for name in (CASES, ANNOTATE, DOCK)
+        }
         session.show_study(volume, None if source is None else str(source), boxes)
         session.set_bundle(bundle)
         if prediction is not None:
             session.set_prediction(prediction)
             session.go_to(session.top_slice(), prediction.phase)
+        if place is not None:
+            session.go_to(place)
+        docks[front].raise_()
         _settle(1.0)
         # The canvas has its final size only now.
         viewer.reset_view()

@@ -163,6 +163,9 @@ def take_place(layer: Any, data: Any, settings: dict[str, Any]) -> None:
     layer.data = data
     if tuple(layer.scale) != tuple(settings["scale"]):
         layer.scale = settings["scale"]
+    if not layer.visible:
+        # A hidden layer does not look at its new size by itself, and the sliders would keep the old study's ends.
+        layer.translate = layer.translate
     low, high = settings["contrast_limits"]
     set_contrast(layer, low, high, whole=True)
 

@@ -172,6 +172,8 @@ class Session:
             if role not in look.OWN_WAY and layer in layers:
                 layers.remove(layer)
         self._begin_study(volume)
+        # The layers that are ours anew stand where napari put them: the boxes know their study only now.
+        self._arrange()
         return True
 
     @property

@@ -36,8 +36,7 @@ class AnnotateDock(Dock):
         self.trouble.setStyleSheet(
             "background: #8b1a1a; color: white; border-radius: 4px; padding: 6px; font-weight: bold;"
         )
-        self.message = sentence()
-        self.message.setStyleSheet("color: #f0c34e;")
+        self.message = sentence(tone="warning")
         self.case = CasePanel(session, links)
         self.classes = ClassesPanel(session, links)
         self.lesions = LesionsPanel(session, links)

@@ -82,7 +82,11 @@ class LesionsPanel(Section):
                 item.setData(0, _KEY, lesion.key)
                 self.table.addTopLevelItem(item)
         lines = min(max(len(self._lesions), 2), MOST_LINES)
-        self.table.setFixedHeight(self.table.header().sizeHint().height() + lines * LINE + 6)
+        line = self.table.sizeHintForRow(0)
+        frame = 2 * self.table.frameWidth()
+        self.table.setFixedHeight(
+            self.table.header().sizeHint().height() + lines * (line if line > 0 else LINE) + frame
+        )
         ready = journal is not None and not journal.read_only
         self.slice_button.setEnabled(ready)
         self.case_button.setEnabled(ready)

@@ -45,7 +45,7 @@ class OverlayPanel(Section):
             number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             grid.addWidget(number, line, 2)
         self.body.addLayout(grid)
-        self.note = sentence(faint=True)
+        self.note = sentence(tone="faint")
         self.body.addWidget(self.note)
         links.connect(session.display_changed, self.refresh)
         links.connect(session.prediction_changed, self.refresh)

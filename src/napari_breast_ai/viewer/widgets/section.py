@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from psygnal import SignalInstance
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from .theme import is_dark
 
 
 class Links:
@@ -55,16 +57,38 @@ class Section(QWidget):
         outer.addLayout(self.body)
 
 
-def sentence(text: str = "", *, faint: bool = False) -> QLabel:
-    """A label for sentences, broken over lines; its text can be selected and copied."""
-    label = QLabel(text)
+TONES = {"faint": ("#b0b2b5", "#5e5e62"), "warning": ("#f0c34e", "#7a5200")}
+"""Colours of sentences that stand out, on dark and on light ground."""
+
+
+class Sentence(QLabel):
+    """A label whose colour goes with the theme."""
+
+    def __init__(self, text: str, tone: str) -> None:
+        super().__init__(text)
+        self._tone = tone
+
+    def changeEvent(self, event: QEvent) -> None:
+        """napari's theme has changed, or is there now."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            style = f"color: {TONES[self._tone][0 if is_dark(self) else 1]};"
+            # Setting one is a change of style too.
+            if style != self.styleSheet():
+                self.setStyleSheet(style)
+
+
+def sentence(text: str = "", *, tone: str = "") -> QLabel:
+    """A label for sentences, broken over lines; its text can be selected and copied.
+
+    `tone`: "faint" or "warning"; "" for plain text.
+    """
+    label = Sentence(text, tone) if tone else QLabel(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     # Wide enough that Qt, which reckons the height of broken text at the smallest width, wastes none.
     label.setMinimumWidth(345)
     label.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Minimum)
-    if faint:
-        label.setStyleSheet("color: rgba(190, 190, 190, 210);")
     return label
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtGui import QColor, QFontMetrics
+from qtpy.QtGui import QColor, QFontMetrics, QPalette
+from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -17,6 +18,11 @@ def theme_color(session: Session, name: str, alpha: float = 1.0) -> QColor:
     color = QColor(int(red), int(green), int(blue))
     color.setAlphaF(alpha)
     return color
+
+
+def is_dark(widget: QWidget) -> bool:
+    """Whether a widget that is shown has a dark ground, as napari's style makes it."""
+    return widget.palette().color(QPalette.ColorRole.Window).lightness() < 128
 
 
 def wide(metrics: QFontMetrics, texts: Any) -> int:

@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt
 from qtpy.QtGui import QColor, QFont
+from qtpy.QtWidgets import QWidget
 
 from ...annotations.log import Standing, Turn
+from .theme import is_dark
 
 if TYPE_CHECKING:
     from ..session import Session
 
 FIXED = ("#", "Case", "Status", "Boxes")
 SAID = {"to do": "to do", "open": "in work", "done": "done", "skipped": "skipped"}
-COLORS = {"done": "#2fb58e", "skipped": "#b8b8b8", "open": "#e69f00"}
+COLORS = {
+    "done": ("#2fb58e", "#0a6b4f"),
+    "skipped": ("#b8b8b8", "#5e5e62"),
+    "open": ("#e69f00", "#8a4b00"),
+}
+"""Of the statuses, on dark and on light ground."""
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -22,9 +29,10 @@ Index = QModelIndex | QPersistentModelIndex
 class WorklistModel(QAbstractTableModel):
     """Shows `Session.reading`. Names and columns are hidden where a case must not be known by them."""
 
-    def __init__(self, session: Session, parent: Any = None) -> None:
+    def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
         self._session = session
+        self._table = parent
         self._turns: tuple[Turn, ...] = ()
         self._columns: tuple[str, ...] = ()
         self._current: Turn | None = None
@@ -79,8 +87,8 @@ class WorklistModel(QAbstractTableModel):
             font.setBold(True)
             return font
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 2:
-            color = COLORS.get(reading.standing(turn).status)
-            return QColor(color) if color else None
+            colors = COLORS.get(reading.standing(turn).status)
+            return QColor(colors[0 if is_dark(self._table) else 1]) if colors else None
         if role == Qt.ItemDataRole.ToolTipRole:
             standing = reading.standing(turn)
             lines = [standing.reason] if standing.reason else []
