@@ -684,7 +684,8 @@ def test_five_cases_in_a_row(window: Window, cases: Path) -> None:
 
     # A box that is drawn on what is seen belongs to what is seen.
     window.press(Key.Key_B)
-    session.reading.go(0)
+    cold = next(place for place in range(3) if not session.reading.is_ready(log.turns[place]))
+    session.reading.go(cold)
     assert session.reading.opening and on_screen(window) == "case3"
     seen = session.journal
     window.begin_drag((20, 20))
@@ -692,7 +693,7 @@ def test_five_cases_in_a_row(window: Window, cases: Path) -> None:
         session.boxes.layer.add_rectangles([[3, 5, 5], [3, 5, 20], [3, 20, 20], [3, 20, 5]])
         assert len(seen.boxes) == 1
     window.end_drag((20, 20))
-    arrived(window, 0)
+    arrived(window, cold)
     assert boxes(window) == ()
     assert session.reading.log.standing(log.turns[3]).boxes == len(seen.boxes)
 
