@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ class ReadingLog:
         path = place(worklist.folder, f"worklist-{worklist.name}-{slug(reader)}.jsonl")
         self._store = LineStore(path, rescue_path(path))
         self._standings: dict[Turn, Standing] = {}
+        self._counted: tuple[tuple[Turn, ...], Counter[str]] | None = None
         self.order, self.place = "given", 0
         self.turns: tuple[Turn, ...] = ()
         self._at: Turn | None = None
@@ -98,10 +100,9 @@ class ReadingLog:
 
     def counts(self) -> dict[str, int]:
         """How many turns are "to do", "open", "done", "skipped"."""
-        counts = dict.fromkeys(("to do", "open", "done", "skipped"), 0)
-        for turn in self.turns:
-            counts[self.standing(turn).status] += 1
-        return counts
+        if self._counted is None or self._counted[0] is not self.turns:
+            self._counted = (self.turns, Counter(self.standing(turn).status for turn in self.turns))
+        return {status: self._counted[1][status] for status in ("to do", "open", "done", "skipped")}
 
     def arrange(self, order: str, seed: int = 0) -> None:
         """Put the cases in an order: "given"; "random"; or "repeated", random with some cases twice, far apart."""
@@ -137,7 +138,7 @@ class ReadingLog:
         """Keep what has become of a turn. Nothing is written where nothing is new."""
         if standing == self.standing(turn):
             return
-        self._standings[turn] = standing
+        self._standings[turn], self._counted = standing, None
         self._write(
             {
                 "do": "case",

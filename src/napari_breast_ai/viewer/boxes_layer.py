@@ -8,7 +8,7 @@ phase.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -52,6 +52,7 @@ class BoxesLayer:
         self._quiet = False
         self._drawing = False
         self._resting = False
+        self._colors: dict[str, str] = {}
         session.study_changed.connect(self._on_study)
         session.boxes_changed.connect(self._pull)
         session.label_changed.connect(self._on_label)
@@ -119,13 +120,13 @@ class BoxesLayer:
     def put(self, layer: Layer) -> None:
         """Add another layer of ours: napari makes it the active one, but what the mouse does shall stay."""
         layers = self._session.viewer.layers
-        active, boxes = layers.selection.active, self._layer
-        mode = "" if boxes is None else str(boxes.mode)
+        active, mine = layers.selection.active, self._layer
+        mode = "" if mine is None else str(mine.mode)
         layers.append(layer)
         if active is not None:
             layers.selection.active = active
-        if boxes is not None and active is boxes and boxes.mode != mode:
-            boxes.mode = mode
+        if mine is not None and active is mine and mine.mode != mode:
+            mine.mode = mode
 
     def undo(self) -> None:
         """Take the last change back."""
@@ -160,9 +161,13 @@ class BoxesLayer:
             if len(layer.data):
                 layer.remove(list(range(len(layer.data))))
             layer.metadata = look.entry(look.BOXES, volume)
-            layer.scale = volume.geometry.spacing
-            layer.current_edge_width = look.edge_width(volume)
-            layer.text.translation = text_offset(volume)
+            # napari lays all layers out anew for each of these, whether it changes or not.
+            if tuple(layer.scale) != tuple(volume.geometry.spacing):
+                layer.scale = volume.geometry.spacing
+            if layer.current_edge_width != (width := look.edge_width(volume)):
+                layer.current_edge_width = width
+            if not np.array_equal(layer.text.translation, offset := text_offset(volume)):
+                layer.text.translation = offset
 
     def _make(self, volume: DceVolume) -> None:
         session = self._session
@@ -185,7 +190,7 @@ class BoxesLayer:
             metadata=look.entry(look.BOXES, volume),
         )
         layer.help = f"Draw a box: {tooltip('draw')}"
-        self._layer, self._resting = layer, False
+        self._layer, self._resting, self._colors = layer, False, {}
         self._color_classes()
         active = session.viewer.layers.selection.active
         session.viewer.add_layer(layer)
@@ -226,9 +231,11 @@ class BoxesLayer:
     def _color_classes(self) -> None:
         """Give every class its own colour, whatever class is drawn first."""
         assert self._layer is not None
-        self._layer.edge_color_cycle_map = {
-            label: rgba(label_color(label, self._session.protocol)) for label in self._labels()
-        }
+        colors = {label: label_color(label, self._session.protocol) for label in self._labels()}
+        if colors == self._colors:
+            return  # else every key to a class would paint the whole window
+        self._colors = colors
+        self._layer.edge_color_cycle_map = {label: rgba(color) for label, color in colors.items()}
         self._layer.refresh_colors(update_color_mapping=False)
 
     def _on_label(self, label: str) -> None:
@@ -274,12 +281,16 @@ class BoxesLayer:
         dropped: list[int] = []
         ids = [str(value) if value else "" for value in layer.features["id"]]
         labels = [str(value) for value in layer.features["label"]]
+        settled = _settled(layer.data, [known.get(box_id) for box_id in ids])
         crooked = False
         with self._silence():
             try:
                 for row, corners in enumerate(layer.data):
-                    box = self._box(corners, labels[row])
                     box_id = ids[row] if ids[row] in known and ids[row] not in seen else ""
+                    if box_id and settled[row] and known[box_id].label == labels[row]:
+                        seen.add(box_id)
+                        continue
+                    box = self._box(corners, labels[row])
                     if box is None:
                         dropped.append(row)
                         seen.discard(box_id)
@@ -337,8 +348,10 @@ class BoxesLayer:
         boxes = {box.id: box for box in journal.boxes}
         same = shown == list(boxes) and not any(
             _moved(boxes[box_id], box)
-            for box_id, corners in zip(shown, layer.data, strict=True)
-            if (box := self._box(corners, "?")) is not None
+            for box_id, corners, settled in zip(
+                shown, layer.data, _settled(layer.data, list(boxes.values())), strict=True
+            )
+            if not settled and (box := self._box(corners, "?")) is not None
         )
         if not same:
             self._rebuild()
@@ -406,6 +419,25 @@ def _moved(one: Box, other: Box) -> bool:
     return one.z != other.z or any(
         abs(getattr(one, edge) - getattr(other, edge)) > NEAR for edge in ("y0", "x0", "y1", "x1")
     )
+
+
+def _settled(shapes: Sequence[Any], boxes: Sequence[Box | None]) -> list[bool]:
+    """Which shapes are just the boxes beside them, along rows and columns: all at once, for there may be hundreds."""
+    nothing = Box(-1, 0, 0, 0, 0, "")
+    rows = [row for row, corners in enumerate(shapes) if np.shape(corners) == (4, 3)]
+    if not rows:
+        return [False] * len(shapes)
+    corners = np.array([shapes[row] for row in rows])
+    edges = np.array(
+        [(b.z, b.y0, b.x0, b.z, b.y1, b.x1) for b in (boxes[row] or nothing for row in rows)], dtype=float
+    ).reshape(-1, 2, 3)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    off = np.maximum(np.abs(low - edges[:, 0]), np.abs(high - edges[:, 1])).max(axis=1)
+    bent = np.minimum(np.abs(corners - low[:, None]), np.abs(corners - high[:, None])).max(axis=(1, 2))
+    found = [False] * len(shapes)
+    for row, fine in zip(rows, (off <= NEAR) & (bent <= NEAR), strict=True):
+        found[row] = bool(fine)
+    return found
 
 
 def _straight(corners: Any, kind: str) -> bool:

@@ -162,6 +162,16 @@ class Reading:
             known.path,
         )
 
+    def counts(self) -> dict[str, int]:
+        """How many turns are "to do", "open", "done", "skipped", the one on the screen as it stands now."""
+        if self.log is None:
+            return {}
+        counts = self.log.counts()
+        if (turn := self.shown) is not None and turn in self.log.turns:
+            counts[self.log.standing(turn).status] -= 1
+            counts[self.standing(turn).status] += 1
+        return counts
+
     # ----------------------------------------------------------------- moving
 
     def go(self, place: int) -> None:
@@ -174,10 +184,10 @@ class Reading:
         turn = log.turns[log.place]
         self._opening = turn
         self.turn = turn
-        self.changed.emit()
         if (ready := self._ready.pop(turn, None)) is not None:
             self._show(turn, ready.volume, ready.source)
             return
+        self.changed.emit()
         session.workers.cancel(AHEAD)
         path = self._path(turn)
         if not _is_there(path):
@@ -269,8 +279,8 @@ class Reading:
 
     def reopen(self) -> None:
         """The case is to be worked on again."""
-        if self._session.journal is not None and self._opening is None:
-            self._mark("open")
+        if self._session.journal is not None and self._opening is None and self._mark("open"):
+            self.changed.emit()
 
     def _mark(self, status: str, reason: str = "") -> bool:
         journal = self._session.journal
@@ -280,7 +290,6 @@ class Reading:
         except BreastAIError as error:
             self._session.fail(error)
             return False
-        self.changed.emit()
         return True
 
     # ---------------------------------------------------------- moved and ahead

@@ -171,10 +171,11 @@ class Workers:
 
     def cancel(self, kind: str | None = None) -> None:
         """Ask the job of that kind, or all jobs, to stop at the next step."""
-        for key, job in self._jobs.items():
-            if kind is None or key == kind:
-                job.cancel()
-        self.changed.emit()
+        jobs = [job for key, job in self._jobs.items() if kind is None or key == kind]
+        for job in jobs:
+            job.cancel()
+        if jobs:
+            self.changed.emit()
 
     def stop(self, seconds: float = JOIN_S) -> bool:
         """Cancel and join everything. False if a thread is still at work after `seconds`."""

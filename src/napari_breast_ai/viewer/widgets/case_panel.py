@@ -71,12 +71,8 @@ class CasePanel(Section):
             lines.append(f"<b>{escape(reading.title(turn))}</b>, {place} of {len(log.turns)}")
             status = SAID[standing.status] + (f": {escape(standing.reason)}" if standing.reason else "")
             lines.append(f"{status} · reader {escape(session.reader)}")
-            settled = sum(
-                reading.standing(one).status in ("done", "skipped")
-                if one == turn
-                else log.standing(one).status in ("done", "skipped")
-                for one in log.turns
-            )
+            counts = reading.counts()
+            settled = counts["done"] + counts["skipped"]
             self.bar.setRange(0, len(log.turns))
             self.bar.setValue(settled)
             self.bar.setFormat(f"{settled} of {len(log.turns)} done or skipped")

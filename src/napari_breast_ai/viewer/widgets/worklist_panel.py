@@ -163,11 +163,7 @@ class WorklistPanel(QWidget):
             )
             return
         self.model.refresh()
-        counts = log.counts()
-        if reading.turn in log.turns:
-            counts[log.standing(reading.turn).status] -= 1
-            counts[reading.standing(reading.turn).status] += 1
-        listed = ", ".join(f"{number} {SAID[name]}" for name, number in counts.items() if number)
+        listed = ", ".join(f"{number} {SAID[name]}" for name, number in reading.counts().items() if number)
         self.counts.setText(f"{len(log.turns)} cases: {listed}.")
 
     def _filter(self) -> None:
