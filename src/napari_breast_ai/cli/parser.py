@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import __version__
-from . import models, phantom, study
+from . import models, phantom, report, study
 from .common import Commands
 from .console import RESEARCH_USE
 
@@ -18,6 +18,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = Commands(parser.add_subparsers(required=True, metavar="COMMAND"))
-    for family in (phantom, study, models):
+    for family in (phantom, study, models, report):
         family.register(commands)
     return parser

@@ -1,0 +1,424 @@
+"""The report's sections on one run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import report_template as html
+from .confusion import SHARES, confusion_matrix
+from .errors import TrainingError
+from .figures import Figure, PatientDraws, drawn_aucs
+from .judging import GRID, LEVELS, Judged, Judgement, Level, Question, answers, fold_aucs
+from .metrics import CHALLENGE_WEIGHTS, challenge_score, over_runs
+from .records import Record, Run
+from .report_figures import Line, forest_svg, lines_svg, reliability_svg, roc_svg
+from .report_words import main_part
+
+Pictures = Mapping[tuple[str, int | None], Path | NDArray[np.generic]]
+"""(case, slice) to a picture with the attention laid over it: a PNG file, or pixels."""
+
+WORST = 6
+"""How many failures are shown of a question."""
+
+
+def summary(judgement: Judgement) -> str:
+    """AUCs of all questions, as a picture and a table."""
+    part = main_part(judgement)
+    rows, picture = [], []
+    for question in judgement.questions:
+        both = [judgement.judged.get((question.name, part, level)) for level in LEVELS]
+        cells: list[object] = [question.name]
+        for judged in both:
+            cells += ["none", ""] if judged is None else [judged.auc, len(judged.answers.scores)]
+        rows.append(cells)
+        if both[0] is not None and both[0].auc.value is not None:
+            area = both[0].auc
+            picture.append((question.name, float(area.value or 0), area.low, area.high))
+    found = html.table(
+        ("question", "AUC per patient (DeLong)", "patients", "AUC per slice (patient bootstrap)", "slices"),
+        rows,
+        f"Area under the ROC curve with 95 % interval, {part} part",
+    )
+    if len(picture) > 1:
+        found += html.figure(forest_svg(picture, "AUC per patient"), "AUC per patient, 95 % interval")
+    return found + _challenge(judgement, part)
+
+
+def _challenge(judgement: Judgement, part: str) -> str:
+    """The data challenge's weighted score, where a model scores all five labels."""
+    by_label = {question.positive: question for question in judgement.questions}
+    if not set(CHALLENGE_WEIGHTS) <= set(by_label):
+        return ""
+    records = [record for record in judgement.run.records if record.part == part]
+    rows = []
+    for level in LEVELS:
+        said = {label: answers(judgement.run, by_label[label], records, level) for label in CHALLENGE_WEIGHTS}
+        areas, drawn = {}, {}
+        for label, one in said.items():
+            judged = judgement.judged.get((by_label[label].name, part, level))
+            if judged is not None and judged.auc.value is not None:
+                areas[label] = judged.auc.value
+                drawn[label] = drawn_aucs(one.scores, one.positive, PatientDraws(one.patients))
+        try:
+            value = challenge_score(areas)
+        except TrainingError as error:
+            rows.append((f"per {level}", Figure(None, reason=str(error))))
+            continue
+        draws = PatientDraws(next(iter(said.values())).patients)
+        same = {one.patients for one in said.values()}
+        total = sum(weight * drawn[label] for label, weight in CHALLENGE_WEIGHTS.items())
+        # The draws belong together only where all labels were asked of the same slices.
+        figure = draws.figure(value, total, "") if len(same) == 1 else Figure(value, n=len(records))
+        rows.append((f"per {level}", figure))
+    return html.table(
+        ("0.6 · AUC(malignancy) + 0.1 · each of the other four", "value (patient bootstrap 95 %)"),
+        rows,
+        "Weighted score of the JFR 2018 data challenge",
+    )
+
+
+def protocol(judgement: Judgement) -> str:
+    """Who was judged, in which part and fold."""
+    run = judgement.run
+    rows, members = [], []
+    for part in run.parts:
+        own = [record for record in run.records if record.part == part]
+        truths = Counter(
+            label
+            for _, labels in {
+                (r.patient_id, label) for r in own for t in r.truth.values() for label in (t or ())
+            }
+            for label in (labels,)
+        )
+        rows.append(
+            (
+                part,
+                len({record.patient_id for record in own}),
+                len({(record.case_id, record.slice) for record in own}),
+                ", ".join(f"{n} {label}" for label, n in truths.items()) or "none",
+            )
+        )
+        for fold in sorted(dict.fromkeys(record.fold for record in own)):
+            here = sorted({record.patient_id for record in own if record.fold == fold})
+            members.append((part, fold or "–", len(here), ", ".join(here)))
+    found = html.table(("part", "patients", "slices", "patients with"), rows, "What was judged")
+    given = run.document.get("protocol")
+    if isinstance(given, dict) and given:
+        found += html.settings(given, "Protocol")
+    elif isinstance(given, str):
+        found += html.paragraph(given)
+    both = _on_two_sides(run)
+    if both:
+        found += html.paragraph(
+            f"Patients in more than one part: {', '.join(both)}. The figures below mean nothing until they are in one."
+        )
+    else:
+        found += html.paragraph("No patient is in more than one of these parts.")
+    return found + html.table(("part", "fold", "patients", "who"), members, "The split, patient by patient")
+
+
+def _on_two_sides(run: Run) -> list[str]:
+    parts: dict[str, set[str]] = {}
+    for record in run.records:
+        parts.setdefault(record.patient_id, set()).add(record.part)
+    return sorted(patient for patient, where in parts.items() if len(where) > 1)
+
+
+def question_section(judgement: Judgement, question: Question, part: str) -> str:
+    """All figures of a question in a part, per patient and per slice."""
+    found = []
+    for level in LEVELS:
+        judged = judgement.judged.get((question.name, part, level))
+        if judged is None:
+            found.append(html.paragraph(f"Per {level}: this question arises on no case of the {part} part."))
+            continue
+        found.append(f"<h4>{escape(f'{question.name}, per {level}, {part} part')}</h4>")
+        found.append(_level(judged, question, level))
+    return "".join(found)
+
+
+def _level(judged: Judged, question: Question, level: Level) -> str:
+    said = judged.answers
+    found = []
+    if said.rule:
+        found.append(html.paragraph(f"How a patient is scored, in the words of one: {said.rule}.", "note"))
+    if said.left_out:
+        left = ", ".join(said.left_out)
+        found.append(html.paragraph(f"Left out, since their slices are of several classes: {left}.", "note"))
+    found.append(_shares(judged, level))
+    pictures = []
+    if judged.curve is not None:
+        here = None
+        if judged.point is not None:
+            shares = judged.shares[judged.point.threshold]
+            sensitivity, specificity = shares["sensitivity"].value, shares["specificity"].value
+            if sensitivity is not None and specificity is not None:
+                here = (judged.point, sensitivity, specificity)
+        pictures.append(
+            html.figure(
+                roc_svg(judged.curve, judged.band, GRID, here, f"ROC curve of {question.name} per {level}"),
+                f"ROC, per {level}: AUC {judged.auc}",
+            )
+        )
+    if judged.calibration is not None:
+        after = judged.warmed.curve if judged.warmed is not None else None
+        pictures.append(
+            html.figure(
+                reliability_svg(
+                    judged.calibration.curve, after, f"Calibration of {question.name} per {level}"
+                ),
+                f"Calibration, per {level}, 10 bins",
+            )
+        )
+    found.append(f'<div class="row">{"".join(pictures)}</div>')
+    if judged.curve is None:
+        found.append(html.paragraph(f"No ROC curve: {judged.auc.reason}"))
+    elif judged.band is None:
+        found.append(html.paragraph("No band around the ROC curve: too few patients of one class.", "note"))
+    found.append(_matrices(judged, question, level))
+    return "".join(found) + _calibration(judged)
+
+
+def _shares(judged: Judged, level: Level) -> str:
+    """Accuracy and the like at 0.5 and at the chosen threshold, with intervals."""
+    head = ["figure"]
+    columns: list[list[object]] = []
+    for threshold, shares in judged.shares.items():
+        where = "at 0.5" if threshold == 0.5 else f"at {threshold:.3f}"
+        if level == "slice":
+            head.append(f"{where} (patient bootstrap 95 %)")
+            columns.append([judged.drawn[threshold][name] for name in SHARES])
+        head.append(f"{where} (Wilson 95 %)")
+        columns.append([shares[name] for name in SHARES])
+    rows: list[list[object]] = [[name, *(c[i] for c in columns)] for i, name in enumerate(SHARES)]
+    found = html.table(head, rows)
+    if level == "slice" and judged.auc_slices.value is not None:
+        found += html.paragraph(
+            f"AUC {judged.auc} by patient bootstrap; {judged.auc_slices} by DeLong, as if slices were independent.",
+            "note",
+        )
+    if judged.point is None:
+        return found + html.paragraph(judged.point_reason, "note")
+    point = judged.point
+    return found + html.paragraph(
+        f"Threshold {point.threshold:.3f}: {point.how} on the {point.n} validation {level}s, where sensitivity was "
+        f"{point.sensitivity:.3f} and specificity {point.specificity:.3f}.",
+        "note",
+    )
+
+
+def _matrices(judged: Judged, question: Question, level: Level) -> str:
+    labels = (question.positive, question.negative)
+    truth = [labels[0] if one else labels[1] for one in judged.answers.positive]
+    found = []
+    for threshold in judged.counts:
+        called = [labels[0] if one else labels[1] for one in judged.answers.called(threshold)]
+        found.append(
+            html.confusion(
+                labels, confusion_matrix(truth, called, labels), f"{level.title()}s at {threshold:.3g}"
+            )
+        )
+    return f'<div class="row">{"".join(found)}</div>'
+
+
+def _calibration(judged: Judged) -> str:
+    columns = [("as given", judged.calibration)]
+    if judged.temperature is not None and judged.warmed is not None:
+        columns.append((f"at temperature {judged.temperature.value:.2f}", judged.warmed))
+    names = (
+        ("Brier score", "score"),
+        ("reliability (less is better)", "reliability"),
+        ("resolution (more is better)", "resolution"),
+        ("uncertainty (of the truth)", "uncertainty"),
+        ("spread inside bins", "spread"),
+        ("covariance inside bins", "covariance"),
+    )
+    known = [(name, one) for name, one in columns if one is not None]
+    rows: list[list[object]] = [
+        [name, *(f"{getattr(one.brier, field):.4f}" for _, one in known)] for name, field in names
+    ]
+    rows.append(["expected calibration error", *(f"{one.error:.4f}" for _, one in known)])
+    found = html.table(("calibration", *(name for name, _ in known)), rows)
+    if judged.temperature is None:
+        return found + html.paragraph(judged.temperature_reason, "note")
+    note = f" {judged.temperature.note}" if judged.temperature.note else ""
+    return found + html.paragraph(
+        f"Temperature fitted on {judged.temperature.n} validation {judged.level}s; above 1 the scores were too "
+        f"bold, below 1 too careful. Brier score = reliability − resolution + uncertainty + spread − covariance.{note}",
+        "note",
+    )
+
+
+def many_classes(judgement: Judgement, part: str) -> str:
+    """Confusion matrices of groups of more than two exclusive classes; the highest score is the answer."""
+    found = ""
+    records = [record for record in judgement.run.records if record.part == part]
+    for group in judgement.run.groups:
+        if group.activation != "softmax" or len(group.labels) < 3:
+            continue
+        asked = [
+            r
+            for r in records
+            if r.truth[group.name] and all(r.scores.get(x) is not None for x in group.labels)
+        ]
+        truth = [(record.truth[group.name] or ("",))[0] for record in asked]
+        said = [max(group.labels, key=lambda label: record.scores[label] or 0.0) for record in asked]
+        counts = confusion_matrix(truth, said, group.labels)
+        found += html.confusion(
+            group.labels, counts, f"{group.name}, slices, {part} part: the highest score counts"
+        )
+    return found
+
+
+def over_folds(judgement: Judgement, part: str) -> str:
+    """Each run's or fold's own AUCs, their mean and standard deviation."""
+    folds = dict.fromkeys(record.fold for record in judgement.run.records if record.part == part)
+    if len(folds) < 2:
+        return ""
+    found = {q.name: fold_aucs(judgement.run, q, part) for q in judgement.questions}
+    by_label = {question.positive: question.name for question in judgement.questions}
+    if set(CHALLENGE_WEIGHTS) <= set(by_label):
+        weighted: dict[str, float | None] = {}
+        for fold in folds:
+            areas = {x: a for x in CHALLENGE_WEIGHTS if (a := found[by_label[x]][fold]) is not None}
+            weighted[fold] = challenge_score(areas) if len(areas) == len(CHALLENGE_WEIGHTS) else None
+        found["weighted score"] = weighted
+    rows: list[list[object]] = []
+    for name, values in found.items():
+        total = over_runs(list(values.values()))
+        each = ", ".join("undefined" if v is None else f"{v:.3f}" for v in values.values())
+        rows.append([name, str(total), len(total.values), total.undefined, each])
+    return html.table(
+        ("AUC per slice", "mean (SD)", "runs", "undefined in", "each"),
+        rows,
+        f"Over the {len(folds)} runs or folds of the {part} part",
+    ) + html.paragraph(
+        "Each run's AUC by itself. The standard deviation says how runs differ; their training sets overlap, and it "
+        "is no confidence interval.",
+        "note",
+    )
+
+
+def attention(run: Run) -> str:
+    """Where the attention looked, as the training run counted it."""
+    given = _named(run.document, "attention")
+    rows: list[list[object]] = []
+    for name, one in (given or {}).items():
+        if not isinstance(one, dict) or not isinstance(one.get("value"), int | float):
+            continue
+        figure = Figure(one["value"], one.get("low"), one.get("high"), int(one.get("n") or 0))
+        chance = one.get("chance")
+        rows.append([name, figure, figure.n, "not given" if chance is None else f"{chance:.3f}"])
+    if not rows:
+        return html.paragraph("This run holds no figures on where an attention looked.")
+    return html.table(
+        ("attention", "share (95 %)", "slices with a lesion", "by chance"), rows
+    ) + html.paragraph(
+        "By chance: the share of the image inside true boxes, which a blind guess would hit.", "note"
+    )
+
+
+def _named(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """The first dictionary of that name, however deep."""
+    for key, value in document.items():
+        if key == "predictions" or not isinstance(value, dict):
+            continue
+        if key == name:
+            return value
+        inner = _named(value, name)
+        if inner is not None:
+            return inner
+    return None
+
+
+def failures(judgement: Judgement, part: str, pictures: Pictures) -> str:
+    """The slices on which the model was most sure and wrong, one a patient, with their pictures."""
+    found = []
+    records = [record for record in judgement.run.records if record.part == part]
+    by_place = {(record.case_id, record.slice): record for record in records}
+    for question in judgement.questions:
+        said = answers(judgement.run, question, records, "slice")
+        wrong = np.where(said.positive, 1 - said.scores, said.scores)
+        shown: dict[str, str] = {}
+        for i in np.argsort(-wrong, kind="stable").tolist():
+            if wrong[i] <= 0.5 or len(shown) == WORST:
+                break
+            if said.patients[i] not in shown:
+                truth = question.positive if said.positive[i] else question.negative
+                record = by_place[said.cases[i], said.slices[i]]
+                score = f"{question.positive} {said.scores[i]:.2f}, truly {truth}"
+                shown[said.patients[i]] = _failure(judgement.run, record, score, pictures)
+        found.append(f"<h4>{escape(f'{question.name}, {part} part')}</h4>")
+        if shown:
+            found.append(f'<div class="gallery">{"".join(shown.values())}</div>')
+        else:
+            found.append(html.paragraph("No slice was scored on the wrong side of 0.5."))
+    return "".join(found)
+
+
+def _failure(run: Run, record: Record, score: str, pictures: Pictures) -> str:
+    source = pictures.get((record.case_id, record.slice))
+    if source is None and record.picture:
+        source = run.folder / record.picture
+    where = f"{record.case_id}, " + ("whole case" if record.slice is None else f"slice {record.slice}")
+    image = ""
+    if source is not None:
+        try:
+            image = (
+                f'<img src="{html.picture(source)}" alt="{escape(where)} with the attention laid over it">'
+            )
+        except TrainingError as error:
+            image = html.paragraph(str(error), "note")
+    return f"<figure>{image}<b>{escape(where)}</b><br>{escape(score)}</figure>"
+
+
+def training_curves(run: Run) -> str:
+    """Losses and validation figures of each epoch, where the run kept them."""
+    found = []
+    for name, history, kept in _histories(run.document):
+        lines: dict[str, list[tuple[float, float]]] = {}
+        for number, epoch in enumerate(history, 1):
+            at = float(epoch.get("epoch", number))
+            for key, value in html.flat(epoch):
+                if key != "epoch" and isinstance(value, int | float) and not isinstance(value, bool):
+                    lines.setdefault(key, []).append((at, float(value)))
+        pictures = []
+        for title, is_auc in (("loss", False), ("AUC", True)):
+            chosen = [
+                Line(np.array([x for x, _ in points]), np.array([y for _, y in points]), key)
+                for key, points in lines.items()
+                if ("auc" in key.lower()) == is_auc and ("loss" in key.lower() or is_auc)
+            ][:6]
+            if chosen:
+                svg = lines_svg(chosen, "epoch", title, f"{title} by epoch", kept)
+                pictures.append(html.figure(svg, f"{name}: {title} by epoch"))
+        found.append(f'<div class="row">{"".join(pictures)}</div>' if pictures else "")
+    return "".join(found) or html.paragraph("This run kept no course of its training.")
+
+
+def _histories(
+    document: Any, name: str = "training"
+) -> list[tuple[str, Sequence[dict[str, Any]], float | None]]:
+    """All lists of epochs in the file, with their names and the epoch that was kept."""
+    found: list[tuple[str, Sequence[dict[str, Any]], float | None]] = []
+    items = document.items() if isinstance(document, dict) else ()
+    for key, value in items:
+        if key == "predictions":
+            continue
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            if key in ("epochs", "history") and "epoch" in value[0]:
+                kept = next((document[k] for k in ("kept epoch", "best", "kept") if k in document), None)
+                found.append((name, value, kept if isinstance(kept, int | float) else None))
+            else:
+                for number, one in enumerate(value, 1):
+                    found += _histories(one, str(one.get("name") or one.get("fold") or f"{key} {number}"))
+        elif isinstance(value, dict):
+            found += _histories(value, name if key in ("history", "training") else str(key))
+    return found
