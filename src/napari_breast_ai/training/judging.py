@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +12,16 @@ from numpy.typing import NDArray
 
 from ..core import LabelGroup
 from ..inference import aggregate
-from .calibration import Bin, Brier, Temperature, brier, calibration_error, fit_temperature, reliability_curve
+from .calibration import (
+    BINS,
+    Bin,
+    Brier,
+    Temperature,
+    brier,
+    calibration_error,
+    fit_temperature,
+    reliability_curve,
+)
 from .confusion import Counts, count, drawn_shares, shares
 from .errors import TrainingError
 from .figures import Figure, FloatArray, PatientDraws, drawn_aucs
@@ -164,9 +174,13 @@ def _patient_score(run: Run, question: Question, own: Sequence[Record]) -> tuple
         for group in run.groups
         for label in group.labels
     }
+    numbers = [record.slice for record in usable if record.slice is not None]
+    if len(set(numbers)) < len(usable):
+        numbers = list(range(len(usable)))  # several cases, or no slices: any numbers that tell them apart
     # Where nobody says which slices show the lesion, those count on which the question arises.
-    boxed = [i for i, record in enumerate(usable) if record.truth[question.group.name] is not None]
-    case, _ = aggregate(probabilities, range(len(usable)), run.groups, run.aggregation, boxed)
+    asked = (record.truth[question.group.name] is not None for record in usable)
+    boxed = [number for number, counts in zip(numbers, asked, strict=True) if counts]
+    case, _ = aggregate(probabilities, numbers, run.groups, run.aggregation, boxed)
     rules = case.rule.removesuffix(".").split("; ")
     return case.probabilities[question.positive], next(
         (rule for rule in rules if rule.startswith(f"{question.group.name}:")), ""
@@ -175,11 +189,12 @@ def _patient_score(run: Run, question: Question, own: Sequence[Record]) -> tuple
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the scores go with shares: Brier score, expected calibration error, reliability curve."""
+    """How the scores go with shares: Brier score, expected calibration error, reliability curve, number of bins."""
 
     brier: Brier
     error: float
     curve: tuple[Bin, ...]
+    bins: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,10 +282,10 @@ def _judge(
     curve = band = None
     if delong.value is not None:
         curve = roc(said.scores, said.positive)
-        try:
+        with suppress(TrainingError):
             band = roc_band(said.scores, said.positive, draws, GRID)
-        except TrainingError:
-            band = None
+        if band is not None and not (band[1] - band[0]).any():
+            band = None  # a perfect curve in every draw tells nothing of other patients
     point, point_reason = _point(chosen_on, is_validation, choice)
     temperature, temperature_reason = _temperature(chosen_on, is_validation)
     thresholds = [0.5] if point is None else [0.5, point.threshold]
@@ -295,8 +310,13 @@ def _judge(
 
 
 def _calibration(scores: FloatArray, positive: NDArray[np.bool_]) -> Calibration:
+    # Bins of fewer than ten cases on average would show chance alone.
+    bins = min(BINS, max(3, len(scores) // 10))
     return Calibration(
-        brier(scores, positive), calibration_error(scores, positive), reliability_curve(scores, positive)
+        brier(scores, positive, bins),
+        calibration_error(scores, positive, bins),
+        reliability_curve(scores, positive, bins),
+        bins,
     )
 
 

@@ -235,7 +235,8 @@ def _record(row: Any, groups: Sequence[LabelGroup]) -> Record:
         scores[str(label)] = None if value is None else float(value)
         if value is not None and not (isfinite(float(value)) and 0 <= float(value) <= 1):
             raise ValueError(f"the score of {label} is {value}, which is no probability")
-    fold = " ".join(str(row[key]) for key in ("run", "shuffle", "repeat", "fold") if row.get(key) is not None)
+    named = {key: str(row[key]) for key in ("run", "shuffle", "repeat", "fold") if row.get(key) is not None}
+    fold = ", ".join(f"{key} {value}" if value.isdecimal() else value for key, value in named.items())
     return Record(
         str(row["case_id"]),
         str(row.get("patient_id") or row["case_id"]),

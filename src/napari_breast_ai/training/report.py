@@ -124,7 +124,7 @@ def _head(judgement: Judgement, several: bool) -> str:
     patients, slices = len({r.patient_id for r in own}), len({(r.case_id, r.slice) for r in own})
     counts = [(patients, f"{part} patients"), (slices, f"{part} slices")]
     if len(run.parts) > 1:
-        counts.append((run.patients, "patients judged in all parts"))
+        counts.append((run.patients, "patients in all parts together"))
     boxes = "".join(f"<div><b>{n}</b><span>{escape(name)}</span></div>" for n, name in counts)
     return (
         (f"<h2>{escape(run.name)}</h2>" if several else "")
@@ -139,6 +139,8 @@ def _run(judgement: Judgement, pictures: Pictures, several: bool) -> str:
     of = f" of {run.name}" if several else ""
     main = main_part(judgement)
     found = [
+        f"<h2>{escape(f'Protocol and split{of}')}</h2>",
+        parts.protocol(judgement),
         f"<h2>{escape(f'Figures{of}')}</h2>",
         parts.summary(judgement),
         html.bullets(method_notes(judgement)),
@@ -153,14 +155,12 @@ def _run(judgement: Judgement, pictures: Pictures, several: bool) -> str:
         found += [parts.question_section(judgement, question, part) for question in judgement.questions]
         found.append(parts.many_classes(judgement, part))
     found += [
-        f"<h2>{escape(f'Protocol and split{of}')}</h2>",
-        parts.protocol(judgement),
         f"<h2>{escape(f'Where the attention looked{of}')}</h2>",
         parts.attention(run),
         f"<h2>{escape(f'Failures{of}')}</h2>",
         html.paragraph(
             f"Slices of the {main} part on which the model was most sure and wrong, one a patient, the worst first.",
-            "note",
+            "note lead",
         ),
         parts.failures(judgement, main, pictures),
         f"<h2>{escape(f'Course of the training{of}')}</h2>",
@@ -168,6 +168,8 @@ def _run(judgement: Judgement, pictures: Pictures, several: bool) -> str:
         f"<h2>{escape(f'How it was made{of}')}</h2>",
         _made(run),
     ]
+    if run.patients > parts.MANY:
+        found.append(parts.members(run))
     return "\n".join(found)
 
 

@@ -162,7 +162,7 @@ class Plot:
         tall = height + 17 * len(self._legend) + (6 if self._legend else 0)
         return (
             f'<svg viewBox="0 0 {width} {tall}" width="{width}" role="img" aria-label="{escape(self._title)}">'
-            f"{''.join(self._parts)}{self._frame}{rows}</svg>"
+            f"{self._frame}{''.join(self._parts)}{rows}</svg>"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -23,6 +24,9 @@ from .report_words import main_part
 
 Pictures = Mapping[tuple[str, int | None], Path | NDArray[np.generic]]
 """(case, slice) to a picture with the attention laid over it: a PNG file, or pixels."""
+
+MANY = 100
+"""More patients than this, and their names stand at the end of the report."""
 
 WORST = 6
 """How many failures are shown of a question."""
@@ -87,7 +91,7 @@ def _challenge(judgement: Judgement, part: str) -> str:
 def protocol(judgement: Judgement) -> str:
     """Who was judged, in which part and fold."""
     run = judgement.run
-    rows, members = [], []
+    rows = []
     for part in run.parts:
         own = [record for record in run.records if record.part == part]
         truths = Counter(
@@ -105,9 +109,6 @@ def protocol(judgement: Judgement) -> str:
                 ", ".join(f"{n} {label}" for label, n in truths.items()) or "none",
             )
         )
-        for fold in sorted(dict.fromkeys(record.fold for record in own)):
-            here = sorted({record.patient_id for record in own if record.fold == fold})
-            members.append((part, fold or "–", len(here), ", ".join(here)))
     found = html.table(("part", "patients", "slices", "patients with"), rows, "What was judged")
     given = run.document.get("protocol")
     if isinstance(given, dict) and given:
@@ -121,7 +122,25 @@ def protocol(judgement: Judgement) -> str:
         )
     else:
         found += html.paragraph("No patient is in more than one of these parts.")
-    return found + html.table(("part", "fold", "patients", "who"), members, "The split, patient by patient")
+    if run.patients > MANY:
+        return found + html.paragraph("The split, patient by patient, stands at the end.")
+    return found + members(run)
+
+
+def members(run: Run) -> str:
+    """Which patient is in which part and fold."""
+    rows = []
+    for part in run.parts:
+        own = [record for record in run.records if record.part == part]
+        for fold in sorted({record.fold for record in own}, key=_by_number):
+            here = sorted({record.patient_id for record in own if record.fold == fold}, key=_by_number)
+            rows.append((part, fold or "–", len(here), ", ".join(here)))
+    return html.table(("part", "run or fold", "patients", "who"), rows, "The split, patient by patient")
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Names in the order in which people count: p2 before p10."""
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", name)]
 
 
 def _on_two_sides(run: Run) -> list[str]:
@@ -134,8 +153,15 @@ def _on_two_sides(run: Run) -> list[str]:
 def question_section(judgement: Judgement, question: Question, part: str) -> str:
     """All figures of a question in a part, per patient and per slice."""
     found = []
-    for level in LEVELS:
-        judged = judgement.judged.get((question.name, part, level))
+    patients, slices = (judgement.judged.get((question.name, part, level)) for level in LEVELS)
+    for level, judged in zip(LEVELS, (patients, slices), strict=True):
+        if level == "slice" and patients is not None and judged is not None:
+            same = len(judged.answers.scores) == len(patients.answers.scores)
+            if same and np.array_equal(judged.answers.scores, patients.answers.scores):
+                found.append(
+                    html.paragraph("One slice a patient: per slice the figures are the same.", "note")
+                )
+                continue
         if judged is None:
             found.append(html.paragraph(f"Per {level}: this question arises on no case of the {part} part."))
             continue
@@ -174,14 +200,15 @@ def _level(judged: Judged, question: Question, level: Level) -> str:
                 reliability_svg(
                     judged.calibration.curve, after, f"Calibration of {question.name} per {level}"
                 ),
-                f"Calibration, per {level}, 10 bins",
+                f"Calibration, per {level}, {judged.calibration.bins} bins",
             )
         )
     found.append(f'<div class="row">{"".join(pictures)}</div>')
     if judged.curve is None:
         found.append(html.paragraph(f"No ROC curve: {judged.auc.reason}"))
     elif judged.band is None:
-        found.append(html.paragraph("No band around the ROC curve: too few patients of one class.", "note"))
+        why = "too few patients of one class, or none that differ"
+        found.append(html.paragraph(f"No band around the ROC curve: {why}.", "note"))
     found.append(_matrices(judged, question, level))
     return "".join(found) + _calibration(judged)
 

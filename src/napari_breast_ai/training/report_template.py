@@ -27,7 +27,8 @@ h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; }
 h2 { font-size: 20px; margin: 40px 0 8px; padding-top: 14px; border-top: 2px solid #1a1a1a; }
 h3 { font-size: 16px; margin: 26px 0 6px; }
 h4 { font-size: 14px; margin: 18px 0 4px; }
-h1, h2, h3, h4, td, th, p, li { overflow-wrap: anywhere; }
+h1, h2, h3, h4, td, th, p, li { overflow-wrap: break-word; }
+td.long { overflow-wrap: anywhere; }
 p { margin: 6px 0; max-width: 76ch; }
 ul { margin: 6px 0; padding-left: 22px; max-width: 76ch; }
 .use { border: 2px solid #d55e00; padding: 6px 12px; font-weight: 600; margin: 12px 0; }
@@ -41,7 +42,7 @@ caption { text-align: left; font-weight: 600; padding: 2px 0 4px; }
 th, td { border-bottom: 1px solid #ccc; padding: 4px 14px 4px 0; text-align: left; vertical-align: top; }
 thead th { border-bottom: 1.5px solid #1a1a1a; }
 tbody th { font-weight: 400; }
-td.n { white-space: nowrap; }
+.n { white-space: nowrap; }
 .row { display: flex; flex-wrap: wrap; gap: 10px 34px; align-items: flex-start; }
 figure { margin: 8px 0; max-width: 100%; }
 figcaption { font-weight: 600; font-size: 13.5px; margin-bottom: 2px; }
@@ -52,7 +53,9 @@ svg .tick { font-size: 12px; fill: #222; }
 svg .axis { font-size: 13px; fill: #222; }
 .confusion td { text-align: center; border: 1px solid #bbb; padding: 6px 14px; min-width: 74px; }
 .confusion td.right { background: #d9ecf7; font-weight: 600; }
-.confusion th { padding-right: 10px; }
+.confusion th { padding: 4px 14px 4px 0; border-bottom: 0; }
+.confusion thead th { padding: 4px 10px; text-align: center; }
+.confusion thead td { border: 0; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 14px; }
 .gallery figure { border: 1px solid #ccc; padding: 8px; font-size: 13px; }
 .gallery img { width: 100%; height: auto; display: block; background: #000; margin-bottom: 6px; }
@@ -62,7 +65,7 @@ svg .axis { font-size: 13px; fill: #222; }
   body { font-size: 10.5pt; max-width: none; padding: 0; }
   table { font-size: 9pt; }
   .note { font-size: 9pt; }
-  h2, h3, h4, caption, figcaption { break-after: avoid; }
+  h2, h3, h4, caption, figcaption, .lead { break-after: avoid; }
   tr, figure, svg, .confusion { break-inside: avoid; }
   .row { gap: 6px 18px; }
   .row figure svg { width: 82mm; }
@@ -100,18 +103,20 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     lines = []
     for row in rows:
-        cells = [f'<th scope="row">{escape(str(row[0]))}</th>']
+        kind = ' class="n"' if len(str(row[0])) < 28 else ""
+        cells = [f'<th scope="row"{kind}>{escape(str(row[0]))}</th>']
         for cell in row[1:]:
             if isinstance(cell, Figure):
                 cells.append(_figure_cell(cell))
             else:
                 short = not isinstance(cell, str) or len(cell) < 28
-                cells.append(
-                    f'<td class="n">{escape(str(cell))}</td>' if short else f"<td>{escape(str(cell))}</td>"
-                )
+                cells.append(f'<td class="{"n" if short else "long"}">{escape(str(cell))}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{said}<thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    above = f"<thead><tr>{top}</tr></thead>" if head else ""
+    # Short tables stay on one page; long ones may go over several, with their head on each.
+    kind = ' class="keep"' if len(lines) <= 12 else ""
+    return f"<table{kind}>{said}{above}<tbody>{''.join(lines)}</tbody></table>"
 
 
 def _figure_cell(one: Figure) -> str:
@@ -142,7 +147,7 @@ def figure(svg: str, caption: str) -> str:
 
 def settings(values: Mapping[str, Any], caption: str = "") -> str:
     """Any values by name, those inside one another with both names; long lists are cut and counted."""
-    return table(("", "value"), [(name, _said(value)) for name, value in flat(values)], caption)
+    return table((), [(name, _said(value)) for name, value in flat(values)], caption)
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:

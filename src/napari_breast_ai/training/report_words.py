@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .judging import Judged, Judgement, Question
-from .records import VALIDATION
+from .judging import Judged, Judgement, Question, fold_aucs
+from .metrics import over_runs
+from .records import VALIDATION, Run
 
 FEW = 20
 """Fewer patients than this in a class, and any interval is wide."""
@@ -24,15 +25,30 @@ def shows(judgement: Judgement) -> list[str]:
             found.append(f"{question.name}: the {part} part holds no case on which this question arises.")
         else:
             found.append(_auc_sentence(question, part, judged))
+        runs = over_runs(list(fold_aucs(judgement.run, question, part).values()))
+        if repeated(judgement.run, part) and runs.mean is not None:
+            found.append(
+                f"{question.name}: over {len(runs.values)} runs by themselves, the AUC per slice has a mean (SD) of "
+                f"{runs}."
+            )
     return found
+
+
+def repeated(run: Run, part: str) -> bool:
+    """Whether several runs have judged the same slice."""
+    places = [(record.case_id, record.slice) for record in run.records if record.part == part]
+    return len(set(places)) < len(places)
 
 
 def _auc_sentence(question: Question, part: str, judged: Judged) -> str:
     n, positives = len(judged.answers.scores), int(judged.answers.positive.sum())
-    who = f"{n} {part} patients ({positives} {question.positive}, {n - positives} {question.negative})"
+    against = f"{n - positives} with {question.negative}"
+    if question.negative.startswith("not "):
+        against = f"{n - positives} without"
+    who = f"{n} {part} patients, {positives} with {question.positive}, {against}"
     area = judged.auc
     if area.value is None:
-        return f"{question.name}: in {who} nothing can be said. {area.reason}"
+        return f"{question.name} ({who}): nothing can be said. {area.reason}"
     pairs = (
         f"{question.name}: of 100 pairs of a patient with {question.positive} and one with {question.negative}, the "
         f"model gives the first the higher score in about {100 * area.value:.0f}"
@@ -60,6 +76,11 @@ def shows_not(judgement: Judgement) -> list[str]:
         found.append(
             "There is no test part. What was chosen on the validation patients (when to stop, which settings) "
             "flatters every figure on them; new patients must be expected to do worse."
+        )
+    if repeated(run, part):
+        found.append(
+            "Several runs have judged the same slices, and figures other than those over the runs are of their mean "
+            "scores. Such a committee does better than one model; what one model does, the mean over the runs says."
         )
     classes = [
         (count, name)
