@@ -178,9 +178,9 @@ def _patient_score(run: Run, question: Question, own: Sequence[Record]) -> tuple
     if len(set(numbers)) < len(usable):
         numbers = list(range(len(usable)))  # several cases, or no slices: any numbers that tell them apart
     # Where nobody says which slices show the lesion, those count on which the question arises.
-    asked = (record.truth[question.group.name] is not None for record in usable)
+    asked = [record.truth[question.group.name] is not None for record in usable]
     boxed = [number for number, counts in zip(numbers, asked, strict=True) if counts]
-    case, _ = aggregate(probabilities, numbers, run.groups, run.aggregation, boxed)
+    case, _ = aggregate(probabilities, numbers, run.groups, run.aggregation, None if all(asked) else boxed)
     rules = case.rule.removesuffix(".").split("; ")
     return case.probabilities[question.positive], next(
         (rule for rule in rules if rule.startswith(f"{question.group.name}:")), ""
