@@ -40,7 +40,7 @@ def _share(text: str) -> float:
 
 def _report(arguments: argparse.Namespace, progress: Progress) -> None:
     """Write the report of one or more evaluations."""
-    from ..training.judging import Choice
+    from ..training.appraisal import Choice
     from ..training.report import write_report
 
     choice = Choice() if arguments.sensitivity is None else Choice("sensitivity", arguments.sensitivity)

@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
+from .appraisal import LEVELS, Answers, Level, answers, questions
 from .figures import Figure, PatientDraws, drawn_aucs
-from .judging import LEVELS, Answers, Level, answers, questions
 from .metrics import Comparison, delong_test
 from .records import Run
 

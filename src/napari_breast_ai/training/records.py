@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Run:
         groups: the model's label groups.
         aggregation: how a patient's scores come from her slices.
         records: all predictions but those on training data.
+        whole: scores of patients, by part, fold and patient, where the run gives them; else they are made of slices.
         document: the whole file.
         folder: where it lies; its pictures' paths start here.
         sha256: of the file, or "".
@@ -66,6 +67,7 @@ class Run:
     document: Mapping[str, Any]
     folder: Path = Path()
     sha256: str = ""
+    whole: Mapping[tuple[str, str, str], Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -143,7 +145,32 @@ def make_run(
         )
     recipe = document.get("recipe")
     called = document.get("name") or (recipe.get("name") if isinstance(recipe, dict) else recipe) or name
-    return Run(str(called), groups, _aggregation(document), tuple(records), document, path.parent, sha256)
+    return Run(
+        str(called),
+        groups,
+        _aggregation(document),
+        tuple(records),
+        document,
+        path.parent,
+        sha256,
+        _whole(document, path, groups),
+    )
+
+
+def _whole(
+    document: Mapping[str, Any], path: Path, groups: Sequence[LabelGroup]
+) -> dict[tuple[str, str, str], Mapping[str, float | None]]:
+    """The scores of patients by part, fold and patient."""
+    rows = document.get("patients")
+    if not isinstance(rows, list):
+        return {}
+    try:
+        found = [_record({"case_id": "", "truth": {}} | row, groups) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"The patients' scores in {path} cannot be read ({error}). Train again."
+        ) from error
+    return {(one.part, one.fold, one.patient_id): one.scores for one in found}
 
 
 def hidden(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -168,7 +195,15 @@ def hidden(runs: Sequence[Run]) -> tuple[Run, ...]:
                 replace(one, case_id=numbers[one.case_id], patient_id=names[one.patient_id])
                 for one in run.records
             ),
-            document={key: without(item) for key, item in run.document.items() if key != "predictions"},
+            document={
+                key: without(item)
+                for key, item in run.document.items()
+                if key not in ("predictions", "patients")
+            },
+            whole={
+                (part, fold, names.get(patient, "")): scores
+                for (part, fold, patient), scores in run.whole.items()
+            },
         )
         for run in runs
     )
@@ -188,10 +223,14 @@ def find(document: Mapping[str, Any], *names: str) -> Any:
 
 def _groups(document: Mapping[str, Any], rows: Sequence[Any]) -> tuple[LabelGroup, ...]:
     """The recipe's label groups; without any, those that the truths name."""
-    recipe = document.get("recipe")
-    given = find(
-        {"top": document.get("groups"), "recipe": recipe} if isinstance(recipe, dict) else document, "groups"
-    )
+    recipe, told = document.get("recipe"), document.get("labels")
+    if isinstance(told, list) and told and all(isinstance(one, dict) and "group" in one for one in told):
+        given: Any = [{"name": one["group"], **one} for one in told]
+    else:
+        given = find(
+            {"top": document.get("groups"), "recipe": recipe} if isinstance(recipe, dict) else document,
+            "groups",
+        )
     if isinstance(given, list) and given:
         try:
             return tuple(
@@ -255,7 +294,8 @@ def _truth(value: Any, group: LabelGroup) -> tuple[str, ...] | None:
         return None
     if isinstance(value, dict):
         held = {str(label) for label, holds in value.items() if holds}
-    elif isinstance(value, bool | int | float):
+    elif isinstance(value, bool | int | float) or (group.activation == "sigmoid" and value in ("0", "1")):
+        value = value not in ("0", 0, False)
         held = {group.labels[0]} if value else set()
     else:
         held = {value} if isinstance(value, str) else {str(label) for label in value}

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 from .. import __version__
 from ..core import Progress, silent
+from . import report_extras as extras
 from . import report_parts as parts
 from . import report_template as html
+from .appraisal import Appraisal, Choice, appraise
 from .comparison import Compared, compare
 from .errors import TrainingError
-from .judging import Choice, Judgement, judge
 from .records import VALIDATION, Run, hidden, read_run
-from .report_parts import Pictures
+from .report_extras import Pictures
 from .report_words import main_part, method_notes, shows, shows_not
 
 _TOLD = {
     "schema", "version", "name", "predictions", "protocol", "figures", "held-out", "history", "attention", "folds",
-    "runs",
+    "runs", "across_runs", "labels", "patients", "operating_points", "warnings", "data",
 }  # fmt: skip
 """What other sections tell, or what is computed anew."""
 
@@ -56,20 +58,20 @@ def make_report(
             for old, new in zip(a.records, b.records, strict=True)
             if (old.case_id, old.slice) in shown
         }
-    judgements = []
+    appraisals = []
     for number, run in enumerate(runs):
         progress(number, len(runs), "judging")
-        judgements.append(judge(run, choice))
+        appraisals.append(appraise(run, choice))
     progress(len(runs), len(runs), "judging")
     title = "Report: " + ", ".join(run.name for run in runs)
     body = [f"<h1>{escape(title)}</h1>", f'<p class="use">{escape(html.RESEARCH_USE)}</p>']
-    several = len(judgements) > 1
-    for judgement in judgements:
-        body.append(_head(judgement, several))
+    several = len(appraisals) > 1
+    for appraisal in appraisals:
+        body.append(_head(appraisal, several, hide_names))
     if several:
         body += ["<h2>The runs against one another</h2>", _comparison(compare(runs))]
-    for judgement in judgements:
-        body.append(_run(judgement, shown, several))
+    for appraisal in appraisals:
+        body.append(_run(appraisal, shown, several))
     body.append(_end(hide_names))
     return html.page(title, "\n".join(body))
 
@@ -109,17 +111,19 @@ def write_report(
 def _distinct(runs: Sequence[Run]) -> tuple[Run, ...]:
     """Runs whose names differ, so that tables can tell them apart."""
     names = [run.name for run in runs]
+    folders = [run.folder.name for run in runs]
+    apart = "" not in folders and len(set(folders)) == len(folders)
     return tuple(
-        Run(**{**run.__dict__, "name": f"{run.name} ({names[: i + 1].count(run.name)})"})
+        replace(run, name=f"{run.name} ({folders[i] if apart else names[: i + 1].count(run.name)})")
         if names.count(run.name) > 1
         else run
         for i, run in enumerate(runs)
     )
 
 
-def _head(judgement: Judgement, several: bool) -> str:
+def _head(appraisal: Appraisal, several: bool, hide_names: bool) -> str:
     """Number of patients first, then what the result shows and what it does not."""
-    run, part = judgement.run, main_part(judgement)
+    run, part = appraisal.run, main_part(appraisal)
     own = [record for record in run.records if record.part == part]
     patients, slices = len({r.patient_id for r in own}), len({(r.case_id, r.slice) for r in own})
     counts = [(patients, f"{part} patients"), (slices, f"{part} slices")]
@@ -129,21 +133,33 @@ def _head(judgement: Judgement, several: bool) -> str:
     return (
         (f"<h2>{escape(run.name)}</h2>" if several else "")
         + f'<div class="count">{boxes}</div>'
-        + f"<h3>What this result shows</h3>{html.bullets(shows(judgement))}"
-        + f"<h3>What it does not show</h3>{html.bullets(shows_not(judgement))}"
+        + f"<h3>What this result shows</h3>{html.bullets(shows(appraisal))}"
+        + f"<h3>What it does not show</h3>{html.bullets(shows_not(appraisal))}"
+        + _warnings(run, hide_names)
     )
 
 
-def _run(judgement: Judgement, pictures: Pictures, several: bool) -> str:
-    run = judgement.run
+def _warnings(run: Run, hide_names: bool) -> str:
+    """What the training run warned of."""
+    given = run.document.get("warnings")
+    said = [str(one) for one in given] if isinstance(given, list) else []
+    if said and hide_names:
+        said = [f"{len(said)} warnings of the run are left out here, since they may name cases."]
+    data = run.document.get("data")
+    found = html.paragraph(f"Judged on: {data}") if isinstance(data, str) else ""
+    return found + (f"<h3>Warnings of the run</h3>{html.bullets(said)}" if said else "")
+
+
+def _run(appraisal: Appraisal, pictures: Pictures, several: bool) -> str:
+    run = appraisal.run
     of = f" of {run.name}" if several else ""
-    main = main_part(judgement)
+    main = main_part(appraisal)
     found = [
         f"<h2>{escape(f'Protocol and split{of}')}</h2>",
-        parts.protocol(judgement),
+        parts.protocol(appraisal),
         f"<h2>{escape(f'Figures{of}')}</h2>",
-        parts.summary(judgement),
-        html.bullets(method_notes(judgement)),
+        parts.summary(appraisal),
+        html.bullets(method_notes(appraisal)),
     ]
     for part in run.parts:
         if len(run.parts) > 1:
@@ -151,20 +167,20 @@ def _run(judgement: Judgement, pictures: Pictures, several: bool) -> str:
             if part == VALIDATION:
                 text += " (used for choices, so that its figures flatter)"
             found.append(f"<h3>{escape(text)}</h3>")
-        found.append(parts.over_folds(judgement, part))
-        found += [parts.question_section(judgement, question, part) for question in judgement.questions]
-        found.append(parts.many_classes(judgement, part))
+        found.append(parts.over_folds(appraisal, part))
+        found += [parts.question_section(appraisal, question, part) for question in appraisal.questions]
+        found.append(parts.many_classes(appraisal, part))
     found += [
         f"<h2>{escape(f'Where the attention looked{of}')}</h2>",
-        parts.attention(run),
+        extras.attention(run),
         f"<h2>{escape(f'Failures{of}')}</h2>",
         html.paragraph(
             f"Slices of the {main} part on which the model was most sure and wrong, one a patient, the worst first.",
             "note lead",
         ),
-        parts.failures(judgement, main, pictures),
+        extras.failures(appraisal, main, pictures),
         f"<h2>{escape(f'Course of the training{of}')}</h2>",
-        parts.training_curves(run),
+        extras.training_curves(run),
         f"<h2>{escape(f'How it was made{of}')}</h2>",
         _made(run),
     ]

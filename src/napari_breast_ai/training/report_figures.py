@@ -181,7 +181,9 @@ def roc_svg(
     plot.line(curve.fpr, curve.tpr, "ROC curve")
     if point is not None:
         chosen, sensitivity, specificity = point
-        plot.mark(1 - specificity, sensitivity, f"threshold {chosen.threshold:.3f}, chosen on validation", 1)
+        plot.mark(
+            1 - specificity, sensitivity, f"threshold {chosen.threshold:.3f}, chosen on other patients", 1
+        )
     return plot.svg()
 
 

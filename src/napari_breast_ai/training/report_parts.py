@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import report_template as html
+from .appraisal import GRID, LEVELS, Appraisal, Appraised, Level, Question, answers, fold_aucs
 from .confusion import SHARES, confusion_matrix
 from .errors import TrainingError
 from .figures import Figure, PatientDraws, drawn_aucs
-from .judging import GRID, LEVELS, Judged, Judgement, Level, Question, answers, fold_aucs
 from .metrics import CHALLENGE_WEIGHTS, challenge_score, over_runs
-from .records import Record, Run
-from .report_figures import Line, forest_svg, lines_svg, reliability_svg, roc_svg
+from .records import Run
+from .report_figures import forest_svg, reliability_svg, roc_svg
 from .report_words import main_part
-
-Pictures = Mapping[tuple[str, int | None], Path | NDArray[np.generic]]
-"""(case, slice) to a picture with the attention laid over it: a PNG file, or pixels."""
 
 MANY = 100
 """More patients than this, and their names stand at the end of the report."""
 
-WORST = 6
-"""How many failures are shown of a question."""
 
-
-def summary(judgement: Judgement) -> str:
+def summary(appraisal: Appraisal) -> str:
     """AUCs of all questions, as a picture and a table."""
-    part = main_part(judgement)
+    part = main_part(appraisal)
     rows, picture = [], []
-    for question in judgement.questions:
-        both = [judgement.judged.get((question.name, part, level)) for level in LEVELS]
+    for question in appraisal.questions:
+        both = [appraisal.judged.get((question.name, part, level)) for level in LEVELS]
         cells: list[object] = [question.name]
         for judged in both:
             cells += ["none", ""] if judged is None else [judged.auc, len(judged.answers.scores)]
@@ -52,21 +42,21 @@ def summary(judgement: Judgement) -> str:
     )
     if len(picture) > 1:
         found += html.figure(forest_svg(picture, "AUC per patient"), "AUC per patient, 95 % interval")
-    return found + _challenge(judgement, part)
+    return found + _challenge(appraisal, part)
 
 
-def _challenge(judgement: Judgement, part: str) -> str:
+def _challenge(appraisal: Appraisal, part: str) -> str:
     """The data challenge's weighted score, where a model scores all five labels."""
-    by_label = {question.positive: question for question in judgement.questions}
+    by_label = {question.positive: question for question in appraisal.questions}
     if not set(CHALLENGE_WEIGHTS) <= set(by_label):
         return ""
-    records = [record for record in judgement.run.records if record.part == part]
+    records = [record for record in appraisal.run.records if record.part == part]
     rows = []
     for level in LEVELS:
-        said = {label: answers(judgement.run, by_label[label], records, level) for label in CHALLENGE_WEIGHTS}
+        said = {label: answers(appraisal.run, by_label[label], records, level) for label in CHALLENGE_WEIGHTS}
         areas, drawn = {}, {}
         for label, one in said.items():
-            judged = judgement.judged.get((by_label[label].name, part, level))
+            judged = appraisal.judged.get((by_label[label].name, part, level))
             if judged is not None and judged.auc.value is not None:
                 areas[label] = judged.auc.value
                 drawn[label] = drawn_aucs(one.scores, one.positive, PatientDraws(one.patients))
@@ -88,9 +78,9 @@ def _challenge(judgement: Judgement, part: str) -> str:
     )
 
 
-def protocol(judgement: Judgement) -> str:
+def protocol(appraisal: Appraisal) -> str:
     """Who was judged, in which part and fold."""
-    run = judgement.run
+    run = appraisal.run
     rows = []
     for part in run.parts:
         own = [record for record in run.records if record.part == part]
@@ -150,10 +140,10 @@ def _on_two_sides(run: Run) -> list[str]:
     return sorted(patient for patient, where in parts.items() if len(where) > 1)
 
 
-def question_section(judgement: Judgement, question: Question, part: str) -> str:
+def question_section(appraisal: Appraisal, question: Question, part: str) -> str:
     """All figures of a question in a part, per patient and per slice."""
     found = []
-    patients, slices = (judgement.judged.get((question.name, part, level)) for level in LEVELS)
+    patients, slices = (appraisal.judged.get((question.name, part, level)) for level in LEVELS)
     for level, judged in zip(LEVELS, (patients, slices), strict=True):
         if level == "slice" and patients is not None and judged is not None:
             same = len(judged.answers.scores) == len(patients.answers.scores)
@@ -170,7 +160,7 @@ def question_section(judgement: Judgement, question: Question, part: str) -> str
     return "".join(found)
 
 
-def _level(judged: Judged, question: Question, level: Level) -> str:
+def _level(judged: Appraised, question: Question, level: Level) -> str:
     said = judged.answers
     found = []
     if said.rule:
@@ -213,7 +203,7 @@ def _level(judged: Judged, question: Question, level: Level) -> str:
     return "".join(found) + _calibration(judged)
 
 
-def _shares(judged: Judged, level: Level) -> str:
+def _shares(judged: Appraised, level: Level) -> str:
     """Accuracy and the like at 0.5 and at the chosen threshold, with intervals."""
     head = ["figure"]
     columns: list[list[object]] = []
@@ -234,6 +224,8 @@ def _shares(judged: Judged, level: Level) -> str:
     if judged.point is None:
         return found + html.paragraph(judged.point_reason, "note")
     point = judged.point
+    if point.sensitivity is None or point.specificity is None:
+        return found + html.paragraph(f"Threshold {point.threshold:.3f}: {point.how}.", "note")
     return found + html.paragraph(
         f"Threshold {point.threshold:.3f}: {point.how} on the {point.n} validation {level}s, where sensitivity was "
         f"{point.sensitivity:.3f} and specificity {point.specificity:.3f}.",
@@ -241,7 +233,7 @@ def _shares(judged: Judged, level: Level) -> str:
     )
 
 
-def _matrices(judged: Judged, question: Question, level: Level) -> str:
+def _matrices(judged: Appraised, question: Question, level: Level) -> str:
     labels = (question.positive, question.negative)
     truth = [labels[0] if one else labels[1] for one in judged.answers.positive]
     found = []
@@ -255,7 +247,7 @@ def _matrices(judged: Judged, question: Question, level: Level) -> str:
     return f'<div class="row">{"".join(found)}</div>'
 
 
-def _calibration(judged: Judged) -> str:
+def _calibration(judged: Appraised) -> str:
     columns = [("as given", judged.calibration)]
     if judged.temperature is not None and judged.warmed is not None:
         columns.append((f"at temperature {judged.temperature.value:.2f}", judged.warmed))
@@ -283,11 +275,11 @@ def _calibration(judged: Judged) -> str:
     )
 
 
-def many_classes(judgement: Judgement, part: str) -> str:
+def many_classes(appraisal: Appraisal, part: str) -> str:
     """Confusion matrices of groups of more than two exclusive classes; the highest score is the answer."""
     found = ""
-    records = [record for record in judgement.run.records if record.part == part]
-    for group in judgement.run.groups:
+    records = [record for record in appraisal.run.records if record.part == part]
+    for group in appraisal.run.groups:
         if group.activation != "softmax" or len(group.labels) < 3:
             continue
         asked = [
@@ -304,13 +296,13 @@ def many_classes(judgement: Judgement, part: str) -> str:
     return found
 
 
-def over_folds(judgement: Judgement, part: str) -> str:
+def over_folds(appraisal: Appraisal, part: str) -> str:
     """Each run's or fold's own AUCs, their mean and standard deviation."""
-    folds = dict.fromkeys(record.fold for record in judgement.run.records if record.part == part)
+    folds = dict.fromkeys(record.fold for record in appraisal.run.records if record.part == part)
     if len(folds) < 2:
         return ""
-    found = {q.name: fold_aucs(judgement.run, q, part) for q in judgement.questions}
-    by_label = {question.positive: question.name for question in judgement.questions}
+    found = {q.name: fold_aucs(appraisal.run, q, part) for q in appraisal.questions}
+    by_label = {question.positive: question.name for question in appraisal.questions}
     if set(CHALLENGE_WEIGHTS) <= set(by_label):
         weighted: dict[str, float | None] = {}
         for fold in folds:
@@ -331,121 +323,3 @@ def over_folds(judgement: Judgement, part: str) -> str:
         "is no confidence interval.",
         "note",
     )
-
-
-def attention(run: Run) -> str:
-    """Where the attention looked, as the training run counted it."""
-    given = _named(run.document, "attention")
-    rows: list[list[object]] = []
-    for name, one in (given or {}).items():
-        if not isinstance(one, dict) or not isinstance(one.get("value"), int | float):
-            continue
-        figure = Figure(one["value"], one.get("low"), one.get("high"), int(one.get("n") or 0))
-        chance = one.get("chance")
-        rows.append([name, figure, figure.n, "not given" if chance is None else f"{chance:.3f}"])
-    if not rows:
-        return html.paragraph("This run holds no figures on where an attention looked.")
-    return html.table(
-        ("attention", "share (95 %)", "slices with a lesion", "by chance"), rows
-    ) + html.paragraph(
-        "By chance: the share of the image inside true boxes, which a blind guess would hit.", "note"
-    )
-
-
-def _named(document: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """The first dictionary of that name, however deep."""
-    for key, value in document.items():
-        if key == "predictions" or not isinstance(value, dict):
-            continue
-        if key == name:
-            return value
-        inner = _named(value, name)
-        if inner is not None:
-            return inner
-    return None
-
-
-def failures(judgement: Judgement, part: str, pictures: Pictures) -> str:
-    """The slices on which the model was most sure and wrong, one a patient, with their pictures."""
-    found = []
-    records = [record for record in judgement.run.records if record.part == part]
-    by_place = {(record.case_id, record.slice): record for record in records}
-    for question in judgement.questions:
-        said = answers(judgement.run, question, records, "slice")
-        wrong = np.where(said.positive, 1 - said.scores, said.scores)
-        shown: dict[str, str] = {}
-        for i in np.argsort(-wrong, kind="stable").tolist():
-            if wrong[i] <= 0.5 or len(shown) == WORST:
-                break
-            if said.patients[i] not in shown:
-                truth = question.positive if said.positive[i] else question.negative
-                record = by_place[said.cases[i], said.slices[i]]
-                score = f"{question.positive} {said.scores[i]:.2f}, truly {truth}"
-                shown[said.patients[i]] = _failure(judgement.run, record, score, pictures)
-        found.append(f"<h4>{escape(f'{question.name}, {part} part')}</h4>")
-        if shown:
-            found.append(f'<div class="gallery">{"".join(shown.values())}</div>')
-        else:
-            found.append(html.paragraph("No slice was scored on the wrong side of 0.5."))
-    return "".join(found)
-
-
-def _failure(run: Run, record: Record, score: str, pictures: Pictures) -> str:
-    source = pictures.get((record.case_id, record.slice))
-    if source is None and record.picture:
-        source = run.folder / record.picture
-    where = f"{record.case_id}, " + ("whole case" if record.slice is None else f"slice {record.slice}")
-    image = ""
-    if source is not None:
-        try:
-            image = (
-                f'<img src="{html.picture(source)}" alt="{escape(where)} with the attention laid over it">'
-            )
-        except TrainingError as error:
-            image = html.paragraph(str(error), "note")
-    return f"<figure>{image}<b>{escape(where)}</b><br>{escape(score)}</figure>"
-
-
-def training_curves(run: Run) -> str:
-    """Losses and validation figures of each epoch, where the run kept them."""
-    found = []
-    for name, history, kept in _histories(run.document):
-        lines: dict[str, list[tuple[float, float]]] = {}
-        for number, epoch in enumerate(history, 1):
-            at = float(epoch.get("epoch", number))
-            for key, value in html.flat(epoch):
-                if key != "epoch" and isinstance(value, int | float) and not isinstance(value, bool):
-                    lines.setdefault(key, []).append((at, float(value)))
-        pictures = []
-        for title, is_auc in (("loss", False), ("AUC", True)):
-            chosen = [
-                Line(np.array([x for x, _ in points]), np.array([y for _, y in points]), key)
-                for key, points in lines.items()
-                if ("auc" in key.lower()) == is_auc and ("loss" in key.lower() or is_auc)
-            ][:6]
-            if chosen:
-                svg = lines_svg(chosen, "epoch", title, f"{title} by epoch", kept)
-                pictures.append(html.figure(svg, f"{name}: {title} by epoch"))
-        found.append(f'<div class="row">{"".join(pictures)}</div>' if pictures else "")
-    return "".join(found) or html.paragraph("This run kept no course of its training.")
-
-
-def _histories(
-    document: Any, name: str = "training"
-) -> list[tuple[str, Sequence[dict[str, Any]], float | None]]:
-    """All lists of epochs in the file, with their names and the epoch that was kept."""
-    found: list[tuple[str, Sequence[dict[str, Any]], float | None]] = []
-    items = document.items() if isinstance(document, dict) else ()
-    for key, value in items:
-        if key == "predictions":
-            continue
-        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-            if key in ("epochs", "history") and "epoch" in value[0]:
-                kept = next((document[k] for k in ("kept epoch", "best", "kept") if k in document), None)
-                found.append((name, value, kept if isinstance(kept, int | float) else None))
-            else:
-                for number, one in enumerate(value, 1):
-                    found += _histories(one, str(one.get("name") or one.get("fold") or f"{key} {number}"))
-        elif isinstance(value, dict):
-            found += _histories(value, name if key in ("history", "training") else str(key))
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .judging import Judged, Judgement, Question, fold_aucs
+from .appraisal import Appraisal, Appraised, Question, fold_aucs
 from .metrics import over_runs
 from .records import VALIDATION, Run
 
@@ -10,23 +10,23 @@ FEW = 20
 """Fewer patients than this in a class, and any interval is wide."""
 
 
-def main_part(judgement: Judgement) -> str:
+def main_part(appraisal: Appraisal) -> str:
     """The part that the sentences speak of: the first that was not used for choices."""
-    return judgement.run.parts[0]
+    return appraisal.run.parts[0]
 
 
-def shows(judgement: Judgement) -> list[str]:
+def shows(appraisal: Appraisal) -> list[str]:
     """What the result shows, one sentence a question."""
-    part = main_part(judgement)
+    part = main_part(appraisal)
     found = []
-    for question in judgement.questions:
-        judged = judgement.judged.get((question.name, part, "patient"))
+    for question in appraisal.questions:
+        judged = appraisal.judged.get((question.name, part, "patient"))
         if judged is None:
             found.append(f"{question.name}: the {part} part holds no case on which this question arises.")
         else:
             found.append(_auc_sentence(question, part, judged))
-        runs = over_runs(list(fold_aucs(judgement.run, question, part).values()))
-        if repeated(judgement.run, part) and runs.mean is not None:
+        runs = over_runs(list(fold_aucs(appraisal.run, question, part).values()))
+        if repeated(appraisal.run, part) and runs.mean is not None:
             found.append(
                 f"{question.name}: over {len(runs.values)} runs by themselves, the AUC per slice has a mean (SD) of "
                 f"{runs}."
@@ -40,7 +40,7 @@ def repeated(run: Run, part: str) -> bool:
     return len(set(places)) < len(places)
 
 
-def _auc_sentence(question: Question, part: str, judged: Judged) -> str:
+def _auc_sentence(question: Question, part: str, judged: Appraised) -> str:
     n, positives = len(judged.answers.scores), int(judged.answers.positive.sum())
     against = f"{n - positives} with {question.negative}"
     if question.negative.startswith("not "):
@@ -65,17 +65,17 @@ def _auc_sentence(question: Question, part: str, judged: Judged) -> str:
     return said
 
 
-def shows_not(judgement: Judgement) -> list[str]:
+def shows_not(appraisal: Appraisal) -> list[str]:
     """What the result does not show."""
-    run, part = judgement.run, main_part(judgement)
+    run, part = appraisal.run, main_part(appraisal)
     found = []
     data = run.document.get("data")
     if isinstance(data, str) and "phantom" in data:
         found.append("The cases are synthetic phantoms. The result says nothing about patients.")
     if part == VALIDATION:
         found.append(
-            "There is no test part. What was chosen on the validation patients (when to stop, which settings) "
-            "flatters every figure on them; new patients must be expected to do worse."
+            "There is no test part. Whatever was chosen on these patients (when to stop, which settings, which "
+            "recipe) flatters every figure on them; new patients must be expected to do worse."
         )
     if repeated(run, part):
         found.append(
@@ -84,8 +84,8 @@ def shows_not(judgement: Judgement) -> list[str]:
         )
     classes = [
         (count, name)
-        for question in judgement.questions
-        if (judged := judgement.judged.get((question.name, part, "patient"))) is not None
+        for question in appraisal.questions
+        if (judged := appraisal.judged.get((question.name, part, "patient"))) is not None
         for count, name in (
             (int(judged.answers.positive.sum()), question.positive),
             (int((~judged.answers.positive).sum()), question.negative),
@@ -100,8 +100,8 @@ def shows_not(judgement: Judgement) -> list[str]:
         )
     wide = [
         question.name
-        for question in judgement.questions
-        if (judged := judgement.judged.get((question.name, part, "patient"))) is not None
+        for question in appraisal.questions
+        if (judged := appraisal.judged.get((question.name, part, "patient"))) is not None
         and judged.auc.low is not None
         and judged.auc.high is not None
         and judged.auc.high - judged.auc.low > 0.2
@@ -119,8 +119,8 @@ def shows_not(judgement: Judgement) -> list[str]:
     ]
     missing = sum(
         int((~judged.answers.answered).sum())
-        for question in judgement.questions
-        if (judged := judgement.judged.get((question.name, part, "patient"))) is not None
+        for question in appraisal.questions
+        if (judged := appraisal.judged.get((question.name, part, "patient"))) is not None
     )
     if missing:
         found.append(
@@ -130,7 +130,7 @@ def shows_not(judgement: Judgement) -> list[str]:
     return found
 
 
-def method_notes(judgement: Judgement) -> list[str]:
+def method_notes(appraisal: Appraisal) -> list[str]:
     """How the figures were made."""
     return [
         "Per patient: one score for each patient by the model's own rule. Intervals are Wilson's for shares (F1: "

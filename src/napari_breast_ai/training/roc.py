@@ -103,14 +103,14 @@ class OperatingPoint:
 
     Attributes:
         threshold: a case is called positive from this score on.
-        sensitivity, specificity: on the data on which it was chosen; they flatter.
-        n: how many cases it was chosen on.
+        sensitivity, specificity: on the data on which it was chosen; they flatter. None where nobody told.
+        n: how many cases it was chosen on; 0 where nobody told.
         how: the rule in words.
     """
 
     threshold: float
-    sensitivity: float
-    specificity: float
+    sensitivity: float | None
+    specificity: float | None
     n: int
     how: str
 
@@ -141,8 +141,10 @@ def operating_point(
     else:
         best = int(np.argmax(curve.tpr >= least - 1e-12))
         how = f"the highest threshold with a sensitivity of at least {least:g}"
+    # Between two scores: a threshold on a score would turn on the last digit of one case.
+    near = curve.thresholds[best : best + 2]
     return OperatingPoint(
-        float(curve.thresholds[best]),
+        float(near.mean()),
         float(curve.tpr[best]),
         float(1 - curve.fpr[best]),
         len(np.asarray(scores)),

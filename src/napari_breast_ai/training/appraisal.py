@@ -164,6 +164,16 @@ def _of_patients(run: Run, question: Question, records: Sequence[Record]) -> Ans
 
 
 def _patient_score(run: Run, question: Question, own: Sequence[Record]) -> tuple[float | None, str]:
+    """A patient's score and its rule in words: as the run gives it, else by the model's rule over her slices."""
+    first = own[0]
+    given = [
+        value
+        for (part, _, patient), scores in run.whole.items()
+        if (part, patient) == (first.part, first.patient_id)
+        and (value := scores.get(question.positive)) is not None
+    ]
+    if given:
+        return float(np.mean(given)), "the training run's own score of the patient, by the model's rule"
     needed = {*question.group.labels, *((question.group.gate,) if question.group.gate else ())}
     usable = [record for record in own if all(record.scores.get(label) is not None for label in needed)]
     if not usable:
@@ -198,7 +208,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Appraised:
     """All figures of one question in one part at one level.
 
     Attributes:
@@ -240,20 +250,20 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class Appraisal:
     """All questions of a run: question, part and level to figures."""
 
     run: Run
     questions: tuple[Question, ...]
-    judged: dict[tuple[str, str, str], Judged] = field(default_factory=dict)
+    judged: dict[tuple[str, str, str], Appraised] = field(default_factory=dict)
 
 
-def judge(run: Run, choice: Choice | None = None) -> Judgement:
+def appraise(run: Run, choice: Choice | None = None) -> Appraisal:
     """Judge each question of each part per patient and per slice; thresholds and temperatures come from the
     validation part alone.
     """
     choice = choice or Choice()
-    out = Judgement(run, questions(run.groups))
+    out = Appraisal(run, questions(run.groups))
     for question in out.questions:
         for level in LEVELS:
             chosen_on: Answers | None = None
@@ -262,9 +272,21 @@ def judge(run: Run, choice: Choice | None = None) -> Judgement:
             for part in run.parts:
                 said = answers(run, question, _part(run, part), level)
                 if len(said.scores):
-                    judged = _judge(said, level, chosen_on, part == VALIDATION, choice)
+                    judged = _judge(
+                        said, level, chosen_on, part == VALIDATION, choice, _told_point(run, question, level)
+                    )
                     out.judged[question.name, part, level] = judged
     return out
+
+
+def _told_point(run: Run, question: Question, level: Level) -> OperatingPoint | None:
+    """The threshold that came with the model, chosen on patients when it was made."""
+    points = run.document.get("operating_points")
+    one = points.get(question.positive) if isinstance(points, dict) and level == "patient" else None
+    if not isinstance(one, dict) or not isinstance(one.get("threshold"), float):
+        return None
+    how = f"{one.get('rule', 'the model’s own')}, chosen on {one.get('chosen_on', 'other patients')}"
+    return OperatingPoint(one["threshold"], None, None, 0, how)
 
 
 def _part(run: Run, part: str) -> list[Record]:
@@ -272,8 +294,13 @@ def _part(run: Run, part: str) -> list[Record]:
 
 
 def _judge(
-    said: Answers, level: Level, chosen_on: Answers | None, is_validation: bool, choice: Choice
-) -> Judged:
+    said: Answers,
+    level: Level,
+    chosen_on: Answers | None,
+    is_validation: bool,
+    choice: Choice,
+    told: OperatingPoint | None,
+) -> Appraised:
     draws = PatientDraws(said.patients)
     delong = Figure.of(lambda: auc_delong(said.scores, said.positive))
     area = delong
@@ -286,11 +313,13 @@ def _judge(
             band = roc_band(said.scores, said.positive, draws, GRID)
         if band is not None and not (band[1] - band[0]).any():
             band = None  # a perfect curve in every draw tells nothing of other patients
-    point, point_reason = _point(chosen_on, is_validation, choice)
+    point, point_reason = (
+        (told, "") if told and chosen_on is None else _point(chosen_on, is_validation, choice)
+    )
     temperature, temperature_reason = _temperature(chosen_on, is_validation)
     thresholds = [0.5] if point is None else [0.5, point.threshold]
     counts = {t: count(said.called(t), said.positive) for t in thresholds}
-    return Judged(
+    return Appraised(
         level,
         said,
         area,
