@@ -241,7 +241,7 @@ def _matrices(judged: Appraised, question: Question, level: Level) -> str:
         called = [labels[0] if one else labels[1] for one in judged.answers.called(threshold)]
         found.append(
             html.confusion(
-                labels, confusion_matrix(truth, called, labels), f"{level.title()}s at {threshold:.3g}"
+                labels, confusion_matrix(truth, called, labels), f"{level.title()}s at {threshold:.4g}"
             )
         )
     return f'<div class="row">{"".join(found)}</div>'
