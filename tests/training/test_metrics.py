@@ -11,7 +11,9 @@ from napari_breast_ai.training.metrics import (
     auc,
     auc_bootstrap,
     auc_delong,
+    challenge_score,
     delong_test,
+    over_runs,
     proportion,
 )
 
@@ -116,3 +118,25 @@ def test_bootstrap_by_patient_is_wider_where_slices_of_a_patient_are_alike():
 def test_impossible_figures_are_said(call, words):
     with pytest.raises(TrainingError, match=words):
         call()
+
+
+def test_published_challenge_score():
+    aucs = {
+        "malignancy": 0.869,
+        "normal": 0.728,
+        "other benign": 0.659,
+        "IDC": 0.805,
+        "other malignant": 0.761,
+    }
+    assert round(challenge_score(aucs), 3) == 0.817
+    with pytest.raises(TrainingError, match="IDC"):
+        challenge_score({label: value for label, value in aucs.items() if label != "IDC"})
+
+
+def test_mean_and_deviation_over_runs_leave_out_what_is_undefined():
+    values = [0.8, 0.9, None, 0.85]
+    found = over_runs(values)
+    assert found.mean == pytest.approx(0.85) and found.sd == pytest.approx(np.std([0.8, 0.9, 0.85], ddof=1))
+    assert found.undefined == 1 and str(found) == "0.850 (0.050)"
+    assert over_runs([0.7]).sd is None and str(over_runs([0.7])) == "0.700"
+    assert over_runs([None]).mean is None and str(over_runs([])) == "undefined"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -13,6 +13,15 @@ from scipy.stats import norm, rankdata
 from .errors import TrainingError
 
 FloatArray = NDArray[np.float64]
+
+CHALLENGE_WEIGHTS = {
+    "malignancy": 0.6,
+    "normal": 0.1,
+    "other benign": 0.1,
+    "IDC": 0.1,
+    "other malignant": 0.1,
+}
+"""What each AUC weighs in the score of the JFR 2018 data challenge."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ def auc(scores: ArrayLike, positive: ArrayLike) -> float:
     Raises:
         TrainingError: when one of the two classes is missing, or a score is not finite.
     """
-    cases, controls = _two_classes(scores, positive)
+    cases, controls = two_classes(scores, positive)
     ranks = rankdata(np.concatenate([cases, controls]))
     m, n = len(cases), len(controls)
     return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
@@ -85,7 +94,7 @@ def auc_delong(scores: ArrayLike, positive: ArrayLike, confidence: float = 0.95)
     Raises:
         TrainingError: as `auc`.
     """
-    cases, controls = _two_classes(scores, positive)
+    cases, controls = two_classes(scores, positive)
     value = auc(scores, positive)
     n = len(cases) + len(controls)
     if value in (0.0, 1.0):
@@ -117,7 +126,7 @@ def delong_test(first: ArrayLike, second: ArrayLike, positive: ArrayLike) -> Com
     Raises:
         TrainingError: as `auc`.
     """
-    a, b = (_placements(*_two_classes(s, positive)) for s in (first, second))
+    a, b = (_placements(*two_classes(s, positive)) for s in (first, second))
     variance = sum(_variance(x, x) + _variance(y, y) - 2 * _variance(x, y) for x, y in zip(a, b, strict=True))
     error = sqrt(max(variance, 0.0))
     auc_a, auc_b = auc(first, positive), auc(second, positive)
@@ -177,8 +186,63 @@ def accuracy(predicted: Sequence[Hashable], truth: Sequence[Hashable]) -> Estima
     return proportion(sum(p == t for p, t in zip(predicted, truth, strict=True)), len(truth))
 
 
-def _two_classes(scores: ArrayLike, positive: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Scores of the positives and of the negatives."""
+def challenge_score(aucs: Mapping[str, float]) -> float:
+    """The JFR 2018 challenge's score: 0.6 of the AUC of malignancy and 0.1 of each of the four classes' AUCs.
+
+    Args:
+        aucs: label to AUC, for all of `CHALLENGE_WEIGHTS`.
+
+    Source: "Detection of MRI breast lesions using deep learning" (JFR 2018 data challenge).
+
+    Raises:
+        TrainingError: naming the labels without an AUC.
+    """
+    missing = [label for label in CHALLENGE_WEIGHTS if label not in aucs]
+    if missing:
+        raise TrainingError(f"The challenge's score needs the AUC of {', '.join(missing)} as well.")
+    return sum(weight * aucs[label] for label, weight in CHALLENGE_WEIGHTS.items())
+
+
+@dataclass(frozen=True)
+class OverRuns:
+    """A figure over several runs (folds, shuffles) of the same recipe.
+
+    Attributes:
+        mean: of the runs; None without any.
+        sd: their standard deviation (n - 1 below); None for fewer than two. It says how runs differ, whose
+            training sets overlap; it is no confidence interval.
+        values: of the runs in which the figure is defined, in order.
+        undefined: in how many runs it is not.
+    """
+
+    mean: float | None
+    sd: float | None
+    values: tuple[float, ...]
+    undefined: int
+
+    def __str__(self) -> str:
+        if self.mean is None:
+            return "undefined"
+        return f"{self.mean:.3f}" if self.sd is None else f"{self.mean:.3f} ({self.sd:.3f})"
+
+
+def over_runs(values: Sequence[float | None]) -> OverRuns:
+    """Mean and standard deviation over runs; None stands for a run in which the figure is undefined."""
+    known = tuple(value for value in values if value is not None)
+    return OverRuns(
+        float(np.mean(known)) if known else None,
+        float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        known,
+        len(values) - len(known),
+    )
+
+
+def two_classes(scores: ArrayLike, positive: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Scores of the positives and of the negatives.
+
+    Raises:
+        TrainingError: when one of the two classes is missing, or a score is not finite.
+    """
     score, truth = np.asarray(scores, np.float64), np.asarray(positive).astype(bool)
     if score.ndim != 1 or score.shape != truth.shape:
         raise ValueError("Scores and truth must be one-dimensional and of the same length.")

@@ -11,15 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..annotations.protocol import Protocol
+from ..core.colors import LABEL_COLORS
 
-LABEL_COLORS = {
-    "IGM": "#e69f00",
-    "NME": "#d987b8",
-    "lesion": "#56b4e9",
-    "other benign": "#2fb58e",
-    "other malignant": "#ee7442",
-    "normal tissue": "#b8b8b8",
-}
+__all__ = ["LABEL_COLORS", "label_color", "rgba"]
+
 _MORE = ("#f0e442", "#7f9cf5", "#9bd770", "#c6a15b")
 
 
