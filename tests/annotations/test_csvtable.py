@@ -1,7 +1,7 @@
 import pytest
 
-from napari_breast_ai.annotations.errors import AnnotationError
 from napari_breast_ai.annotations.csvtable import read_table
+from napari_breast_ai.annotations.errors import AnnotationError
 from napari_breast_ai.annotations.worklist import read_worklist
 
 
