@@ -32,6 +32,7 @@ bench: system $(VENV)/.dev
 	$(BIN)/python benchmarks/bench_explain.py --write
 	$(BIN)/python benchmarks/bench_study.py --write
 	$(SCREEN) $(BIN)/python benchmarks/bench_annotate.py --write
+	$(BIN)/python benchmarks/bench_train.py --write
 
 soak: system $(VENV)/.test
 	$(SCREEN) $(BIN)/python benchmarks/soak.py

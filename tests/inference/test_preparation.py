@@ -221,3 +221,22 @@ def test_devices() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(InferenceError, match="'cuda' is not available"):
             choose_device("cuda")
+
+
+def test_a_picture_is_seen_as_it_is_and_never_taken_for_a_dynamic_study(phantom_factory, tmp_path):
+    from PIL import Image
+
+    from napari_breast_ai.study import read_study
+
+    spec = PreparationSpec(ImageSource("picture"), (64, 64), (0, 100), "plain")
+    grey = np.tile(np.arange(100, 228, dtype=np.uint8), (128, 1))
+    Image.fromarray(grey).save(tmp_path / "p.png")
+    picture = read_study(tmp_path / "p.png")
+    prepared = prepare(picture, spec, [0])
+    assert "the picture itself" in prepared.description
+    assert not prepared.plan.subtracted
+    row = prepared.images[0, 0, 32].numpy()
+    assert (np.diff(row) > 0).all() and row[0] < 0.02 and row[-1] > 0.98
+    with pytest.raises(InferenceError, match="made for single pictures"):
+        prepare(phantom_factory().volume, spec, [0])
+    assert PreparationSpec(ImageSource("picture"), channels=(ImageSource("picture"),) * 3).problems()

@@ -18,6 +18,7 @@ from napari_breast_ai.training.losses import UNKNOWN, LossWeights
 from napari_breast_ai.training.narrow import fit_narrow
 from napari_breast_ai.training.scoring import score_slices
 
+PAIR = RECIPES["squeezenet-narrow"].groups
 QUICK = FitSpec(epochs=2, batch=8, slices_per_patient=8, lr=5e-4, warmup_epochs=0.5)
 
 
@@ -173,7 +174,7 @@ def narrow_data(n=300, seed=0):
 def test_narrow_head_learns_what_a_linear_one_cannot():
     vectors, classes = narrow_data()
     head = NarrowHead(20, 2, 10)
-    result = fit_narrow(head, vectors, classes, seed=1)
+    result = fit_narrow(head, vectors, {"diagnosis": classes}, PAIR, seed=1)
     assert result.training_accuracy > 0.95
     with torch.no_grad():
         scores = probabilities(head(vectors), RECIPES["squeezenet-narrow"].groups)
@@ -187,7 +188,7 @@ def test_narrow_fit_ends_where_the_gradient_vanishes_and_repeats():
     vectors, classes = narrow_data(60)
     vectors[:30] += torch.randn(30, 20, generator=torch.Generator().manual_seed(2))
     one, two = NarrowHead(20, 2, 2), NarrowHead(20, 2, 2)
-    first, second = (fit_narrow(head, vectors, classes, seed=4) for head in (one, two))
+    first, second = (fit_narrow(head, vectors, {"diagnosis": classes}, PAIR, seed=4) for head in (one, two))
     assert first == second
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
     exact = one.double()
@@ -199,7 +200,7 @@ def test_narrow_fit_ends_where_the_gradient_vanishes_and_repeats():
 def test_narrow_fit_takes_standardisation_from_its_own_slices_only():
     vectors, classes = narrow_data()
     head = NarrowHead(20, 2, 10)
-    fit_narrow(head, vectors[:200], classes[:200], iterations=5)
+    fit_narrow(head, vectors[:200], {"diagnosis": classes[:200]}, PAIR, iterations=5)
     torch.testing.assert_close(head.mean, vectors[:200].mean(0))
     assert not torch.allclose(head.mean, vectors.mean(0))
 
@@ -207,4 +208,4 @@ def test_narrow_fit_takes_standardisation_from_its_own_slices_only():
 def test_narrow_fit_needs_both_classes():
     vectors, _ = narrow_data(10)
     with pytest.raises(TrainingError, match="Each class"):
-        fit_narrow(NarrowHead(20, 2, 10), vectors, torch.zeros(10, dtype=torch.int64))
+        fit_narrow(NarrowHead(20, 2, 10), vectors, {"diagnosis": torch.zeros(10, dtype=torch.int64)}, PAIR)

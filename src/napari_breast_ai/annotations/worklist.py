@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..places import FOLDER
+from .csvtable import Table, read_table
 from .errors import AnnotationError
 from .store import is_there
 
@@ -82,41 +81,17 @@ def read_worklist(source: str | Path) -> Worklist:
     source = Path(source)
     if source.is_dir():
         return _from_folder(source)
-    try:
-        raw = source.read_bytes()
-    except OSError as error:
-        raise AnnotationError(f"The worklist {source} cannot be read ({error.strerror or error}).") from error
-    return _from_table(source, raw)
+    return _from_table(read_table(source, REQUIRED, "worklist"))
 
 
-def _from_table(source: Path, raw: bytes) -> Worklist:
-    if b"\0" in raw[:4096]:
-        raise AnnotationError(f"{source.name} is not a table. Give a CSV with the columns case_id and path.")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", errors="replace")
-    separator, skipped, text = _separator(text)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        numbered = [(skipped + rows.line_num, row) for row in rows if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise AnnotationError(
-            f"{source.name} is damaged as a table ({error}). Save it again as CSV."
-        ) from error
-    names = [cell.strip() for cell in numbered[0][1]] if numbered else []
+def _from_table(table: Table) -> Worklist:
+    source, names = table.source, table.names
     lower = [name.lower() for name in names]
-    if missing := [name for name in REQUIRED if name not in lower]:
-        raise AnnotationError(
-            f"{source.name} has no column {' and no column '.join(missing)}. The first line must name the columns; "
-            f"found: {', '.join(filter(None, names)) or 'nothing'}."
-        )
     at = {name: lower.index(name) for name in REQUIRED}
     cases: dict[str, Case] = {}
     warnings = []
-    for number, row in numbered[1:]:
-        row += [""] * (len(names) - len(row))
-        case_id, path = row[at["case_id"]].strip(), row[at["path"]].strip()
+    for number, row in table.rows:
+        case_id, path = row[at["case_id"]], row[at["path"]]
         if not case_id or not path:
             warnings.append(
                 f"Line {number} of {source.name} is left out: it has no {'path' if case_id else 'case_id'}."
@@ -139,21 +114,6 @@ def _from_table(source: Path, raw: bytes) -> Worklist:
     if not cases:
         raise AnnotationError(f"{source.name} names no case that can be used. " + " ".join(warnings[:3]))
     return Worklist(source, tuple(cases.values()), tuple(warnings))
-
-
-def _separator(text: str) -> tuple[str, int, str]:
-    """What separates the cells, how many lines go before the table, and the table.
-
-    Excel says it in a line of its own. Else what is most frequent in the first line counts, outside of quotes.
-    """
-    lines = io.StringIO(text, newline="")
-    for skipped, first in enumerate(lines):
-        if said := re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE):
-            return said[1], skipped + 1, lines.read()
-        if first.strip():
-            bare = re.sub(r'"[^"]*"?', "", first)
-            return max(",;\t", key=bare.count), skipped, first + lines.read()
-    return ",", 0, ""
 
 
 def _from_folder(folder: Path) -> Worklist:

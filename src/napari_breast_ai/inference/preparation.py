@@ -115,6 +115,8 @@ def _what(
     def name(index: int) -> str:
         return f"phase {index}, {volume.times.start_s[index]:.0f} s after the start"
 
+    if volume.n_phases == 1:
+        return "the picture itself, grey values as they are stored"
     posts = volume.n_phases - 1 - volume.pre_contrast
     what = f"post-contrast phase {phase - volume.pre_contrast} of {posts} ({name(phase)})"
     others = [p for p, change in zip(phases, changes, strict=True) if not change and p != phase]
@@ -147,6 +149,13 @@ def choose_phase(volume: DceVolume, source: ImageSource) -> int:
     Raises:
         InferenceError: there is no such phase.
     """
+    if source.kind == "picture":
+        if volume.n_phases > 1:
+            raise InferenceError(
+                f"The model was made for single pictures, and the study has {volume.n_phases} phases. Choose a model "
+                "for dynamic studies."
+            )
+        return 0
     posts = volume.n_phases - 1 - volume.pre_contrast
     if posts < 1:
         raise InferenceError(

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from ..core import Activation, LabelGroup
 from .errors import ModelError
 
-SourceKind = Literal["phase", "subtraction", "change"]
+SourceKind = Literal["phase", "subtraction", "change", "picture"]
 SourceRule = Literal["post_index", "nearest_time"]
 Mode = Literal["caffe", "torchvision", "plain"]
 PoolingKind = Literal["average", "attention"]
@@ -50,7 +50,8 @@ class ImageSource:
     Attributes:
         kind: a phase as it is; that phase minus the pre-contrast phase; or, for a channel beside the
             preparation's source, its "change" against the source's phase in per cent, 100 · (S − S_source) /
-            S_source, as the delayed course of the enhancement is defined.
+            S_source, as the delayed course of the enhancement is defined. "picture": the only phase of a study
+            that has no other (an ultrasound image, a single slice); rule and value mean nothing then.
         rule: "post_index": `value` counts the phases after the pre-contrast one, the first is 1;
             "nearest_time": the post-contrast phase that starts closest to `value` seconds after phase 0's
             start.
@@ -110,6 +111,8 @@ class PreparationSpec:
         if self.channels is not None:
             if len(self.channels) != 3:
                 found.append("The model's image has three channels; give three sources or none.")
+            if self.source.kind == "picture":
+                found.append("A picture has one image only; leave the channels out.")
             if any(channel.kind not in (self.source.kind, "change") for channel in self.channels):
                 found.append("The channels must be phases, or subtractions, as the source is, or changes.")
             found += [problem for channel in self.channels for problem in channel.problems()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..models import ImageSource, ModelSpec
 from .evaluate import Evaluation
@@ -123,6 +124,8 @@ def _source(spec: ModelSpec) -> str:
 
 
 def _channel(source: ImageSource, own: ImageSource) -> str:
+    if source.kind == "picture":
+        return "a single picture, as it is stored"
     when = (
         f"the phase nearest to {source.value:g} s after the start"
         if source.rule == "nearest_time"
@@ -141,3 +144,49 @@ def _groups(spec: ModelSpec) -> str:
         names = " against ".join(group.labels) if group.activation == "softmax" else ", ".join(group.labels)
         said.append(names + (f" (on slices with {group.gate})" if group.gate else ""))
     return "; ".join(said)
+
+
+def cohort_card(spec: ModelSpec, evaluation: Mapping[str, Any], command: str) -> str:
+    """The card, in Markdown, of a model that was trained on a person's own cohort.
+
+    Args:
+        spec: of the model.
+        evaluation: as written into the bundle.
+        command: that makes it again.
+    """
+    lines = [
+        f"# {spec.name}",
+        "",
+        f"Answers {_groups(spec)}. {evaluation['data']}",
+        "",
+        "**Research use only; not a medical device; not for diagnosis. What it does on images of another scanner, "
+        "hospital or kind of patient has not been measured.**",
+        "",
+        "## What it is",
+        "",
+        f"- Recipe: `{spec.recipe}`; backbone {spec.backbone.name} (layer `{spec.backbone.layer}`, weights: "
+        f"{spec.backbone.origin}, frozen), {spec.pooling.kind} pooling, {spec.head.kind} head.",
+        f"- Input: {_source(spec)}, {spec.preparation.size[0]} × {spec.preparation.size[1]} pixels.",
+        f"- Made by `{command}`.",
+        "",
+        "## Held-out figures",
+        "",
+        "No patient is on two sides, in the split or in the folds. " + _INTERVALS,
+    ]
+    if "test" not in evaluation["figures"]:
+        lines += [
+            "",
+            "These are figures of models fitted on a part of the patients; this one was fitted on all.",
+        ]
+    for part, found in evaluation["figures"].items():
+        lines += ["", f"| {part} | value | 95 % interval | of |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| {key.replace('/', ', ')} | {one['value']:.3f} | {one['low']:.3f}-{one['high']:.3f} | {one['n']} |"
+            for key, one in found.items()
+        ]
+    for label, point in evaluation["operating_points"].items():
+        lines += [
+            "",
+            f"Operating point of {label}: {point['threshold']:.3f} ({point['rule']}, {point['chosen_on']}).",
+        ]
+    return "\n".join([*lines, ""])

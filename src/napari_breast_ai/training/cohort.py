@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,15 +117,20 @@ def make_cohort(
 
 
 def prepare_case(
-    patient: str, volume: DceVolume, boxes: tuple[Box, ...], preparation: PreparationSpec
+    patient: str,
+    volume: DceVolume,
+    boxes: tuple[Box, ...],
+    preparation: PreparationSpec,
+    slices: Sequence[int] | None = None,
 ) -> Examples:
-    """All slices of a volume as the model sees them but for the mode of its weights, boxes in their pixels.
+    """Slices of a volume (None: all) as the model sees them but for the mode of its weights, boxes in their pixels.
 
     Raises:
         InferenceError: when the volume does not have the image that the model needs.
     """
     plan = plan_images(volume, preparation)
-    grey = torch.from_numpy(grey_slices(volume, plan, range(volume.n_slices)))
+    chosen = range(volume.n_slices) if slices is None else slices
+    grey = torch.from_numpy(grey_slices(volume, plan, chosen))
     rows, columns = (int(size) for size in grey.shape[2:])
     height, width = preparation.size
     if (rows, columns) != (height, width):
@@ -137,9 +143,9 @@ def prepare_case(
         per_slice[box.z].append(_rescale(box, height / rows, width / columns))
     return Examples(
         (grey.clamp(0, 1) * 255).round().to(torch.uint8).numpy(),
-        tuple(tuple(found) for found in per_slice),
-        (patient,) * volume.n_slices,
-        tuple(range(volume.n_slices)),
+        tuple(tuple(per_slice[z]) for z in chosen),
+        (patient,) * len(chosen),
+        tuple(chosen),
     )
 
 

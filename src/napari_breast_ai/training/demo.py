@@ -225,7 +225,8 @@ def _fit_narrow(
     fitted = fit_narrow(
         model.head,
         torch.from_numpy(vectors),
-        group_targets(final.groups, lesions.boxes)[group.name],
+        group_targets(final.groups, lesions.boxes),
+        final.groups,
         seed=spec.seed,
     )
     notes = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,14 +26,22 @@ class Examples:
         boxes: per slice, in pixels of these images.
         patients: patient of each slice.
         slices: index of each slice in its volume.
+        cases: case of each slice; a patient may have several. Not given, every patient is one case.
+        labels: label group's name to the class of each slice that the cohort's table tells, "" where it does not.
     """
 
     images: NDArray[np.uint8]
     boxes: tuple[tuple[Box, ...], ...]
     patients: tuple[str, ...]
     slices: tuple[int, ...]
+    cases: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.cases:
+            object.__setattr__(self, "cases", self.patients)
+        if any(len(column) != len(self.images) for column in (self.cases, *self.labels.values())):
+            raise ValueError("Every slice needs its case and its labels.")
         if self.images.ndim != 4 or self.images.shape[1] not in (1, 3) or self.images.dtype != np.uint8:
             raise ValueError("Images must be uint8 (slice, channel, row, column) with one or three channels.")
         if not len(self.images) == len(self.boxes) == len(self.patients) == len(self.slices):
@@ -75,6 +83,8 @@ class Examples:
             tuple(self.boxes[i] for i in indices),
             tuple(self.patients[i] for i in indices),
             tuple(self.slices[i] for i in indices),
+            tuple(self.cases[i] for i in indices),
+            {name: tuple(column[i] for i in indices) for name, column in self.labels.items()},
         )
 
     def grey(self, indices: Sequence[int]) -> Tensor:
@@ -95,6 +105,8 @@ def join(parts: Sequence[Examples]) -> Examples:
         tuple(boxes for part in parts for boxes in part.boxes),
         tuple(patient for part in parts for patient in part.patients),
         tuple(z for part in parts for z in part.slices),
+        tuple(case for part in parts for case in part.cases),
+        {name: tuple(v for part in parts for v in part.labels[name]) for name in parts[0].labels},
     )
 
 
@@ -116,6 +128,23 @@ def group_targets(groups: Sequence[LabelGroup], boxes: Sequence[Sequence[Box]]) 
                 group.labels.index(next(iter(s))) if len(s) == 1 and s <= set(group.labels) else UNKNOWN
                 for s in lesions
             ]
+            targets[group.name] = torch.tensor(index, dtype=torch.int64)
+    return targets
+
+
+def label_targets(groups: Sequence[LabelGroup], labels: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+    """What the table says about each label group, as `losses.group_loss` wants it.
+
+    A group with one sigmoid label has the classes "1" and "0". A class that is none of the group's is not known.
+    """
+    targets: dict[str, Tensor] = {}
+    for group in groups:
+        told = labels[group.name]
+        if group.activation == "sigmoid":
+            known = {"1": 1.0, "0": 0.0}
+            targets[group.name] = torch.tensor([[known.get(v, float("nan"))] for v in told])
+        else:
+            index = [group.labels.index(v) if v in group.labels else UNKNOWN for v in told]
             targets[group.name] = torch.tensor(index, dtype=torch.int64)
     return targets
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from ..core import LabelGroup
 from ..models import NarrowHead
 from .errors import TrainingError
+from .losses import UNKNOWN, LossWeights, total_loss
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class NarrowFit:
 def fit_narrow(
     head: NarrowHead,
     vectors: Tensor,
-    classes: Tensor,
+    targets: Mapping[str, Tensor],
+    groups: Sequence[LabelGroup],
     *,
     iterations: int = 1000,
     tolerance: float = 1e-6,
@@ -41,7 +44,8 @@ def fit_narrow(
     Args:
         head: to fit.
         vectors: float (n, C), pooled features of the training slices.
-        classes: int64 (n,), class index of each.
+        targets: of each label group by its name, as in `losses.group_loss`.
+        groups: the model's label groups.
         iterations: at most.
         tolerance: for gradient, loss and step.
         seed: of the first weights; torch's global generator is left as it was.
@@ -51,10 +55,11 @@ def fit_narrow(
 
     Source: M1, Haseki Med Bull 2026;64(2):76-84.
     """
-    labels = head.output.out_features
-    missing = set(range(labels)) - set(classes.tolist())
-    if missing:
-        raise TrainingError("Each class needs at least one slice in the training part; one has none.")
+    for group in groups:
+        told = targets[group.name]
+        wanted = set(range(len(group.labels))) if group.activation == "softmax" else {0, 1}
+        if wanted - set(told[~torch.isnan(told)].int().flatten().tolist()):
+            raise TrainingError("Each class needs at least one slice in the training part; one has none.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for layer in (head.hidden, head.output):
@@ -62,7 +67,8 @@ def fit_narrow(
             torch.nn.init.zeros_(layer.bias)
     head.set_standardisation(vectors)
     exact = copy.deepcopy(head).double().train()
-    inputs = vectors.double()
+    inputs, plain = vectors.double(), LossWeights()
+    wishes = {name: told.double() if told.is_floating_point() else told for name, told in targets.items()}
     optimiser = torch.optim.LBFGS(
         exact.parameters(),
         lr=1.0,
@@ -79,16 +85,30 @@ def fit_narrow(
         nonlocal evaluations
         evaluations += 1
         optimiser.zero_grad()
-        loss = functional.cross_entropy(exact(inputs), classes)
+        loss = total_loss(exact(inputs), None, groups, wishes, None, plain)[0]
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         logits = exact(inputs)
-        loss = float(functional.cross_entropy(logits, classes))
-        right = float((logits.argmax(1) == classes).double().mean())
+        loss = float(total_loss(logits, None, groups, wishes, None, plain)[0])
+        right = _right(logits, groups, wishes)
     if not torch.isfinite(torch.tensor(loss)):
         raise TrainingError("The head's loss is not a finite number. Look for features that are not.")
     head.load_state_dict({name: value.float() for name, value in exact.state_dict().items()})
     return NarrowFit(loss, evaluations, right)
+
+
+def _right(logits: Tensor, groups: Sequence[LabelGroup], targets: Mapping[str, Tensor]) -> float:
+    """Share of right answers among those that are known."""
+    right = []
+    start = 0
+    for group in groups:
+        part, told = logits[:, start : start + len(group.labels)], targets[group.name]
+        start += len(group.labels)
+        if group.activation == "softmax":
+            right.append((part.argmax(1) == told)[told != UNKNOWN])
+        else:
+            right.append(((part > 0) == (told > 0.5))[~torch.isnan(told)])
+    return float(torch.cat(right).double().mean())

@@ -134,8 +134,8 @@ def method_notes(appraisal: Appraisal) -> list[str]:
     """How the figures were made."""
     return [
         "Per patient: one score for each patient by the model's own rule. Intervals are Wilson's for shares (F1: "
-        "Wilson's of tp / (tp + fp + fn), put through 2 J / (1 + J)) and DeLong's for the AUC (at an AUC of 0 or 1, where DeLong's has no width: Wilson's "
-        "on the smaller class).",
+        "Wilson's of tp / (tp + fp + fn), put through 2 J / (1 + J)) and DeLong's for the AUC (at an AUC of 0 or 1, "
+        "where DeLong's has no width: Wilson's on the smaller class).",
         "Per slice: slices of one patient are alike. The intervals to read are from drawing whole patients 2000 "
         "times; Wilson's and DeLong's, as published studies give them, take slices as independent and are too narrow.",
         "A threshold or a temperature is chosen on the validation part alone and then used on the other parts.",

@@ -1,0 +1,201 @@
+"""Figures from held-out predictions: per slice and per patient, always with an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import LabelGroup
+from ..inference import aggregate
+from ..models import AggregationSpec
+from .errors import TrainingError
+from .examples import Examples
+from .metrics import Estimate, auc_bootstrap, auc_delong, proportion
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A slice (or, with slice -1, a patient) judged by a model that had not seen its patient.
+
+    Attributes are those of `predictions` in evaluation.json, see docs/reference/training.md.
+    """
+
+    case_id: str
+    patient_id: str
+    slice: int
+    repeat: int
+    fold: int
+    part: str
+    scores: dict[str, float]
+    truth: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file; a patient has neither case nor slice."""
+        plain = asdict(self)
+        if self.slice < 0:
+            del plain["case_id"], plain["slice"]
+        return plain
+
+
+def judged_slices(
+    examples: Examples, scores: Mapping[str, NDArray[np.floating]], repeat: int, fold: int, part: str
+) -> list[Judged]:
+    """Scores (n,) of each label with the truth beside them."""
+    return [
+        Judged(
+            examples.cases[i],
+            examples.patients[i],
+            examples.slices[i],
+            repeat,
+            fold,
+            part,
+            {label: float(values[i]) for label, values in scores.items()},
+            {name: told[i] for name, told in examples.labels.items() if told[i]},
+        )
+        for i in range(len(examples))
+    ]
+
+
+def per_patient(
+    slices: Sequence[Judged], groups: Sequence[LabelGroup], rule: AggregationSpec
+) -> list[Judged]:
+    """Each patient's scores: the model's rule over a case's slices, then the mean over the patient's cases."""
+    members: dict[tuple[str, int, str], dict[str, list[Judged]]] = {}
+    for one in slices:
+        members.setdefault((one.part, one.repeat, one.patient_id), {}).setdefault(one.case_id, []).append(one)
+    found = []
+    for cases in members.values():
+        parts: list[dict[str, float | None]] = []
+        for rows in cases.values():
+            numbers = [row.slice for row in rows]
+            scores = {label: np.array([row.scores[label] for row in rows]) for label in rows[0].scores}
+            parts.append(aggregate(scores, numbers, groups, rule, numbers)[0].probabilities)
+        first = next(iter(cases.values()))[0]
+        means = {
+            label: float(np.mean([p if (p := part[label]) is not None else 0.5 for part in parts]))
+            for label in first.scores
+        }
+        found.append(
+            Judged("", first.patient_id, -1, first.repeat, first.fold, first.part, means, first.truth)
+        )
+    return found
+
+
+def averaged(rows: Sequence[Judged]) -> list[Judged]:
+    """Several repeats' scores of one slice or patient as one; their mean."""
+    members: dict[tuple[str, str, str, int], list[Judged]] = {}
+    for row in rows:
+        members.setdefault((row.part, row.patient_id, row.case_id, row.slice), []).append(row)
+    return [
+        Judged(
+            **{
+                **asdict(same[0]),
+                "scores": {k: float(np.mean([row.scores[k] for row in same])) for k in same[0].scores},
+            }
+        )
+        for same in members.values()
+    ]
+
+
+def asked(group: LabelGroup) -> list[tuple[str, str]]:
+    """(label, its question in words): one of a pair, every one of several."""
+    if group.activation == "sigmoid":
+        return [(label, label) for label in group.labels]
+    if len(group.labels) == 2:
+        return [(group.labels[0], f"{group.labels[0]} against {group.labels[1]}")]
+    return [(label, f"{label} against the rest") for label in group.labels]
+
+
+def _known(
+    rows: Sequence[Judged], group: LabelGroup, label: str
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[str]]:
+    """Scores, truth and patients of the rows whose answer is known."""
+    known = [row for row in rows if group.name in row.truth]
+    yes = "1" if group.activation == "sigmoid" else label
+    return (
+        np.array([row.scores[label] for row in known]),
+        np.array([row.truth[group.name] == yes for row in known], bool),
+        [row.patient_id for row in known],
+    )
+
+
+def figures(
+    slices: Sequence[Judged],
+    patients: Sequence[Judged],
+    groups: Sequence[LabelGroup],
+    thresholds: Mapping[str, float] | None = None,
+    draws: int = 1000,
+) -> dict[str, Estimate]:
+    """Every figure of every question; where a class is missing the figure is not there.
+
+    Args:
+        slices, patients: one row each, of one part.
+        groups: the model's label groups.
+        thresholds: operating points per label, chosen on other data; figures at 0.5 come always.
+        draws: of the patient bootstrap of an AUC over slices.
+    """
+    found: dict[str, Estimate] = {}
+    for group in groups:
+        for label, question in asked(group):
+            for rows, what in ((slices, "slice"), (patients, "patient")):
+                scores, truth, names = _known(rows, group, label)
+                if not len(scores):
+                    continue
+                key = f"{question}/per {what}"
+                if truth.any() and not truth.all():
+                    several = len(set(names)) < len(names)
+                    try:
+                        found[f"{key}/AUC"] = (
+                            auc_bootstrap(scores, truth, names, draws=draws)
+                            if several
+                            else auc_delong(scores, truth)
+                        )
+                    except TrainingError:
+                        found[f"{key}/AUC"] = auc_delong(scores, truth)
+                found |= _at(key, "", scores, truth, 0.5)
+                if thresholds and label in thresholds:
+                    found |= _at(key, " at the operating point", scores, truth, thresholds[label])
+    return found
+
+
+def _at(
+    key: str, where: str, scores: NDArray[np.float64], truth: NDArray[np.bool_], threshold: float
+) -> dict[str, Estimate]:
+    """What a threshold gives, with Wilson's intervals; F1 as 2 TP of 2 TP + FP + FN."""
+    called = scores >= threshold
+    tp, fp = int((called & truth).sum()), int((called & ~truth).sum())
+    fn, tn = int((~called & truth).sum()), int((~called & ~truth).sum())
+    counts = {
+        "accuracy": (tp + tn, len(truth)),
+        "sensitivity": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "precision": (tp, tp + fp),
+        "F1": (2 * tp, 2 * tp + fp + fn),
+    }
+    return {f"{key}/{name}{where}": proportion(x, n) for name, (x, n) in counts.items() if n}
+
+
+def operating_points(
+    validation: Sequence[Judged], groups: Sequence[LabelGroup]
+) -> dict[str, dict[str, float | str]]:
+    """Per question the threshold with the highest sensitivity + specificity (Youden) on validation patients."""
+    found: dict[str, dict[str, float | str]] = {}
+    for group in groups:
+        for label, _ in asked(group):
+            scores, truth, _ = _known(validation, group, label)
+            if not truth.any() or truth.all():
+                continue
+            values = np.unique(scores)
+            # Between two scores: a threshold on a score would turn on the last digit of one patient.
+            edges = np.concatenate([[values[0]], (values[1:] + values[:-1]) / 2])
+            gains = [(scores[truth] >= t).mean() + (scores[~truth] < t).mean() for t in edges]
+            found[label] = {
+                "threshold": float(edges[int(np.argmax(gains))]),
+                "rule": "highest sensitivity + specificity per patient",
+                "chosen_on": f"{len(truth)} validation patients",
+            }
+    return found

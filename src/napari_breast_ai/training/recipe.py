@@ -1,0 +1,234 @@
+"""Training recipes: YAML files that a person copies and changes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+import yaml
+
+from ..core import LabelGroup
+from ..models import RECIPES, HeadSpec, ImageSource, ModelSpec, PoolingSpec, PreparationSpec
+from .errors import TrainingError
+from .protocol import ProtocolSpec
+from .targets import ReduceRule
+
+Method = Literal["narrow", "ridge", "sgd"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the model sees; see `PreparationSpec`."""
+
+    source: ImageSource = field(default_factory=ImageSource)
+    size: tuple[int, int] = (227, 227)
+    window: tuple[float, float] = (1.0, 99.5)
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """How pooling and head are fitted on frozen features.
+
+    Attributes:
+        method: "narrow" (full-batch L-BFGS, see `fit_narrow`), "ridge" (penalised logistic regression) or "sgd"
+            (Nesterov momentum on feature maps, with the attention's loss where there is attention).
+        iterations, tolerance: of L-BFGS.
+        penalties: that ridge chooses from by cross-validation inside the training patients, strongest first.
+        epochs, batch, lr, weight_decay: of SGD; the rate falls as half a cosine.
+        attention, attention_positive, reduce: weight of the attention's loss, of a covered cell in it, and how boxes
+            become its target.
+        choose_on: share of the training patients that only choose the best epoch.
+    """
+
+    method: Method = "narrow"
+    iterations: int = 1000
+    tolerance: float = 1e-6
+    penalties: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03, 0.01)
+    epochs: int = 60
+    batch: int = 16
+    lr: float = 0.02
+    weight_decay: float = 0.01
+    attention: float = 1.0
+    attention_positive: float = 3.0
+    reduce: ReduceRule = "area"
+    choose_on: float = 0.2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training, but for the table, its labels and the weights.
+
+    Attributes:
+        name: of the recipe.
+        model: which of `models.RECIPES` gives the backbone and the rest.
+        preparation: what the model sees.
+        layer: of the backbone, where its features are taken.
+        pooling, head, hidden: see `PoolingSpec` and `HeadSpec`.
+        flips: learn from every slice's mirror image too.
+        fit: of pooling and head.
+        protocol: who trains, who judges.
+        seed: of everything that is drawn.
+    """
+
+    name: str
+    model: str
+    preparation: Input = field(default_factory=Input)
+    layer: str = "conv10"
+    pooling: Literal["average", "attention"] = "average"
+    head: Literal["narrow", "linear"] = "narrow"
+    hidden: int = 10
+    flips: bool = False
+    fit: HeadFit = field(default_factory=HeadFit)
+    protocol: ProtocolSpec = field(default_factory=ProtocolSpec)
+    seed: int = 0
+
+    def problems(self) -> list[str]:
+        """What is wrong, in words."""
+        if self.model not in RECIPES:
+            return [f"The model “{self.model}” is unknown; use {', '.join(RECIPES)}."]
+        found = self.spec((LabelGroup("any", ("a", "b"), "softmax"),)).problems() + self.protocol.problems()
+        wanted = {
+            "narrow": ("narrow", "average"),
+            "ridge": ("linear", "average"),
+            "sgd": ("linear", self.pooling),
+        }
+        if (self.head, self.pooling) != wanted[self.fit.method]:
+            head, pooling = wanted[self.fit.method]
+            found.append(f"The fit “{self.fit.method}” needs a {head} head and {pooling} pooling.")
+        fit = self.fit
+        if min(fit.iterations, fit.epochs, fit.batch) < 1 or min(fit.lr, fit.tolerance, *fit.penalties) <= 0:
+            found.append(
+                "Iterations, epochs, batch, learning rate, tolerance and penalties must be positive."
+            )
+        if not 0 < fit.choose_on < 1 or min(fit.attention, fit.weight_decay, fit.attention_positive) < 0:
+            found.append("choose_on must lie between 0 and 1, and weights of losses must not be negative.")
+        return found
+
+    def spec(self, groups: tuple[LabelGroup, ...]) -> ModelSpec:
+        """The model that the recipe makes for these questions."""
+        base = RECIPES[self.model]
+        preparation = PreparationSpec(
+            self.preparation.source, self.preparation.size, self.preparation.window, base.preparation.mode
+        )
+        return replace(
+            base,
+            name=self.name,
+            recipe=self.name,
+            preparation=preparation,
+            backbone=replace(base.backbone, layer=self.layer),
+            pooling=PoolingSpec(self.pooling),
+            head=HeadSpec(self.head, self.hidden),
+            groups=groups,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return asdict(self)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The recipes that come with the package."""
+    return tuple(sorted(f.name[:-5] for f in _folder().iterdir() if f.name.endswith(".yaml")))
+
+
+def recipe_text(name: str | Path) -> str:
+    """The YAML of a recipe by its name, or of a file.
+
+    Raises:
+        TrainingError: there is neither.
+    """
+    if str(name) in recipe_names():
+        return str((_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(
+            f"There is no recipe and no readable file “{name}”. Recipes are {', '.join(recipe_names())}."
+        ) from error
+
+
+def read_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe by its name or from a file, with changes such as "fit.iterations=500".
+
+    Raises:
+        TrainingError: no YAML, an unknown key (the nearest known one is said), a value of the wrong kind, or the
+            recipe has problems.
+    """
+    content = _yaml(recipe_text(name), str(name))
+    if not isinstance(content, dict):
+        raise TrainingError(f"The recipe “{name}” must be a list of keys and values, such as seed: 0.")
+    for change in changes:
+        path, equals, value = change.partition("=")
+        if not equals:
+            raise TrainingError(f"“{change}” is no change of a recipe; write key=value.")
+        at = content
+        *above, last = path.strip().split(".")
+        for key in above:
+            at = at.setdefault(key, {})
+            if not isinstance(at, dict):
+                raise TrainingError(f"“{path}” is no key of a recipe: “{key}” has no keys below it.")
+        at[last] = _yaml(value, change)
+    recipe: Recipe = _fill(Recipe, content, "")
+    if problems := recipe.problems():
+        raise TrainingError("The recipe cannot be used. " + " ".join(problems))
+    return recipe
+
+
+def _folder() -> Any:
+    return files(__package__) / "recipes"
+
+
+def _yaml(text: str, what: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        first = str(error).splitlines()[0]
+        raise TrainingError(f"“{what}” is not readable as YAML ({first}).") from error
+
+
+def _fill(kind: Any, content: Any, path: str) -> Any:
+    """A dataclass from a mapping of its own names."""
+    if not isinstance(content, Mapping):
+        raise TrainingError(f"“{path}” in the recipe must have keys of its own.")
+    known = [one.name for one in fields(kind)]
+    for key in content:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1, 0.5)
+            hint = f"Did you mean “{near[0]}”?" if near else f"Known are {', '.join(known)}."
+            raise TrainingError(f"The recipe has the unknown key “{path}{key}”. {hint}")
+    hints = get_type_hints(kind)
+    values = {key: _value(hints[key], value, f"{path}{key}") for key, value in content.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        missing = [key for key in ("name", "model") if key in known and key not in content]
+        raise TrainingError(f"The recipe lacks {' and '.join(missing)}.") from error
+
+
+def _value(hint: Any, value: Any, path: str) -> Any:
+    if is_dataclass(hint):
+        return _fill(hint, value, path + ".")
+    wrong = TrainingError(f"“{path}” in the recipe cannot be {value!r}.")
+    choices = get_args(hint)
+    if hint in (int, float, str, bool):
+        if hint is float and isinstance(value, str):
+            # YAML 1.1 reads 1e-6 as text.
+            try:
+                value = float(value)
+            except ValueError:
+                raise wrong from None
+        fits = isinstance(value, int | float) if hint is float else isinstance(value, hint)
+        if not fits or (isinstance(value, bool) and hint is not bool):
+            raise wrong
+        return hint(value)
+    if choices and isinstance(choices[0], str):
+        if value not in choices:
+            raise TrainingError(f"“{path}” in the recipe cannot be {value!r}; use {', '.join(choices)}.")
+        return value
+    if not isinstance(value, list) or (Ellipsis not in choices and len(value) != len(choices)) or not value:
+        raise wrong
+    return tuple(_value(choices[0], one, path) for one in value)
