@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QTreeWidgetItem, QWidget
 
 from conftest import make_prediction
+from napari_breast_ai import study
 from napari_breast_ai.phantom import write_dicom
 from napari_breast_ai.study import Loader, read_study, scan
 from napari_breast_ai.viewer import notices, tasks
@@ -209,10 +211,20 @@ def test_cases_of_other_formats_are_listed(hand: Hand, case: Path) -> None:
     assert "2 of other formats, 1 unused" in hand.dock.details.text()
 
 
-def test_cancel_and_what_is_missing(hand: Hand, case: Path, told: list[str]) -> None:
+def test_cancel_and_what_is_missing(
+    hand: Hand, case: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = threading.Event()
+
+    def held(path: Any, progress: Any) -> Any:
+        stopped.wait(30)
+        return scan(path, progress)
+
+    monkeypatch.setattr(study, "scan", held)
     hand.session.cases.scan(case)
     assert hand.dock.progress.isVisible()
     hand.click(hand.dock.cancel_button)
+    stopped.set()
     hand.wait(lambda: not hand.session.workers.running("scan"))
     assert hand.session.cases.index is None and not hand.dock.progress.isVisible()
     hand.session.cases.scan(case / "absent")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,15 @@ class Gate:
         self.open = threading.Event()
         self.begun = threading.Event()
         self.left = threading.Event()
+        self.pause_s = 0.0
         read, load = Loader._read, Loader.load
         gate = self
 
         def slow(loader: Loader, part: Any) -> None:
             if loader.loaded.sum() >= 2:  # the first look and its slice before contrast
                 gate.open.wait(30)
+                # Not so fast that all is read before the thread that was stopped gets its turn.
+                time.sleep(gate.pause_s)
             read(loader, part)
 
         def noted(loader: Loader, *args: Any, **kwargs: Any) -> None:
@@ -139,8 +143,10 @@ def test_the_slice_on_the_screen_is_drawn_when_it_comes(
 def test_stopped_half_way(session: Session, folder: Path, gate: Gate, told: list[str], qtbot: Any) -> None:
     start(session, folder, qtbot)
     session.workers.cancel(tasks.PIXELS)
+    gate.pause_s = 0.05
     gate.open.set()
     qtbot.waitUntil(lambda: not session.workers.running(tasks.PIXELS), timeout=60_000)
+    gate.pause_s = 0.0
     assert session.volume is not None and not session.complete
     assert any("slices are empty" in sentence for sentence in told)
     assert not session.volume.data[~session.loader.loaded].any()
