@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ..core import LabelGroup
 from ..inference import aggregate
 from ..models import AggregationSpec
+from .confusion import count, shares
 from .errors import TrainingError
 from .examples import Examples
-from .metrics import Estimate, auc_bootstrap, auc_delong, proportion
+from .metrics import Estimate, auc_bootstrap, auc_delong
 
 
 @dataclass(frozen=True)
@@ -165,18 +166,16 @@ def figures(
 def _at(
     key: str, where: str, scores: NDArray[np.float64], truth: NDArray[np.bool_], threshold: float
 ) -> dict[str, Estimate]:
-    """What a threshold gives, with Wilson's intervals; F1 as 2 TP of 2 TP + FP + FN."""
-    called = scores >= threshold
-    tp, fp = int((called & truth).sum()), int((called & ~truth).sum())
-    fn, tn = int((~called & truth).sum()), int((~called & ~truth).sum())
-    counts = {
-        "accuracy": (tp + tn, len(truth)),
-        "sensitivity": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-        "precision": (tp, tp + fp),
-        "F1": (2 * tp, 2 * tp + fp + fn),
+    """What a threshold gives, with Wilson's intervals."""
+    found = shares(count(scores >= threshold, truth))
+    return {
+        f"{key}/{name}{where}": Estimate(one.value, one.low, one.high, one.n, one.method)
+        for name, one in found.items()
+        if name != "negative predictive value"
+        and one.value is not None
+        and one.low is not None
+        and one.high is not None
     }
-    return {f"{key}/{name}{where}": proportion(x, n) for name, (x, n) in counts.items() if n}
 
 
 def operating_points(
