@@ -188,7 +188,8 @@ class Reader:
         for name in names:
             hand.wait_for(lambda: session.workers.busy is None, "reading")
             turn, old = Turn(name), session.volume
-            assert not reading.is_ready(turn) and turn != reading.turn
+            if reading.is_ready(turn) or turn == reading.turn:
+                continue
             table.setCurrentIndex(table.model().index(reading.log.turns.index(turn), 0))
             _, taken = hand.timed(
                 lambda: QTest.keyClick(table, Qt.Key.Key_Return),
