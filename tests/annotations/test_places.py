@@ -158,3 +158,9 @@ def test_readers_of_any_name(tmp_path: Path, reader: str) -> None:
     assert again.boxes == (made,) and not again.warnings
     path.read_text(encoding="utf-8")
     assert journal_path(tmp_path, STUDY, reader + " ") != path
+
+
+def test_a_second_reading_is_nobody_else_s_first(tmp_path: Path) -> None:
+    names = {journal_path(tmp_path, STUDY, "resident", reading) for reading in (1, 2, 3)}
+    others = {journal_path(tmp_path, STUDY, f"resident-{number}") for number in (2, 3)}
+    assert len(names | others) == 5

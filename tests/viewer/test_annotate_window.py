@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from qtpy.QtTest import QTest
 
 from conftest import make_volume
 from napari_breast_ai.annotations import Journal, Placing, journal_path
-from napari_breast_ai.core import Box
+from napari_breast_ai.annotations.lesions import lesions
+from napari_breast_ai.annotations.store import LineStore
+from napari_breast_ai.core import Box, BreastAIError
 from napari_breast_ai.phantom import write_dicom
-from napari_breast_ai.viewer import keeper, notices, tasks
+from napari_breast_ai.viewer import keeper, notices, reading, tasks
 from napari_breast_ai.viewer import layers as look
 
 pytestmark = [
@@ -790,3 +793,170 @@ def test_a_newer_journal_is_shown_and_left_alone(window: Window, tmp_path: Path)
     window.wait(lambda: session.workers.busy is None)
     assert path.read_bytes() == before and len(session.journal.boxes) == 1
     assert len(session.boxes.layer.data) == 1
+
+
+# ------------------------------------------------------------- odd moments
+
+
+def statuses(window: Window) -> list[str]:
+    reading = window.session.reading
+    return [reading.standing(turn).status for turn in reading.log.turns]
+
+
+@pytest.mark.parametrize("key", [Key.Key_Return, Key.Key_Enter])
+def test_enter_in_a_field_says_no_case_done(window: Window, cases: Path, key: Any) -> None:
+    """The key that ends a reason or a name would go on to the window, where it means: done."""
+    session, panel = window.session, window.docks["Cases"].worklist
+    open_list(window, cases)
+    for number in (1, 0):
+        session.reading.go(number)
+        arrived(window, number)
+        session.journal.say_empty(None)
+    window.raise_dock("Cases")
+    for field in (panel.reader, panel.search):
+        field.setFocus()
+        QTest.keyClick(field, key)
+        window.settle()
+    assert statuses(window) == ["open", "open", "to do", "to do"] and on_screen(window) == "case0"
+    window.raise_dock("Annotate")
+    reason = window.docks["Annotate"].case.reason
+    reason.setFocus()
+    QTest.keyClicks(reason, "poor fat suppression")
+    QTest.keyClick(reason, key)
+    arrived(window, 1)
+    assert statuses(window) == ["skipped", "open", "to do", "to do"]
+    window.press(key)
+    arrived(window, 2)
+    assert statuses(window) == ["skipped", "done", "to do", "to do"], "over the picture it means done"
+
+
+def test_what_is_on_no_disk_stays_when_the_case_is_left(
+    window: Window, cases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "RETRY_MS", 50)
+    session = window.session
+    open_list(window, cases)
+    window.press(Key.Key_B)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        for name in ("_write", "_rewrite_rescue"):
+            disk.setattr(LineStore, name, full)
+        window.drag((20, 20), (40, 40))
+        kept = session.journal.boxes
+        assert len(kept) == 1 and session.journal.in_memory_only
+        window.press(Key.Key_PageDown)
+        arrived(window, 1)
+        assert session.keeper.trouble and window.docks["Annotate"].trouble.isVisible()
+        assert not session.may_close() and "stays open" in window.said[-1]
+        window.press(Key.Key_PageUp)
+        arrived(window, 0)
+        assert session.journal.boxes == kept, "it is on the screen again"
+        window.press(Key.Key_PageDown)
+        arrived(window, 1)
+    window.wait(lambda: not session.keeper.trouble)
+    window.press(Key.Key_PageUp)
+    arrived(window, 0)
+    assert boxes(window) == kept and session.may_close()
+
+
+def test_a_second_button_leaves_the_drawing_on(case: Window) -> None:
+    at = case.at(40, 40)
+    case.point(40, 40)
+    for button in (RIGHT, Qt.MouseButton.MiddleButton):
+        QTest.mousePress(case.canvas, button, pos=at)
+    for button in (Qt.MouseButton.MiddleButton, RIGHT):
+        QTest.mouseRelease(case.canvas, button, pos=at)
+    case.settle()
+    assert boxes(case) == ()
+    case.drag((20, 20), (50, 50))
+    assert len(boxes(case)) == 1
+
+
+def test_a_lesion_s_first_box_is_parted_from_it(case: Window) -> None:
+    case.drag((20, 20), (50, 50))
+    case.press(Key.Key_C)
+    first, second = boxes(case)
+    assert second.lesion == first.id
+    case.press(Key.Key_Up)
+    case.press(Key.Key_L)
+    assert len(lesions(boxes(case))) == 2
+    case.press(Key.Key_Z, CTRL)
+    assert len(lesions(boxes(case))) == 1
+
+
+def test_a_box_pulled_through_slices_stays_as_it_was(case: Window) -> None:
+    case.drag((20, 20), (50, 50))
+    before = boxes(case)
+    layer = case.session.boxes.layer
+    corners = np.array(layer.data[0])
+    corners[:2, 0] -= 2
+    layer.data = [corners]
+    case.settle()
+    assert boxes(case) == before and "Boxes are drawn on slices" in case.said[-1]
+
+
+def test_keys_where_the_boxes_cannot_be_read(window: Window, tmp_path: Path) -> None:
+    session = window.session
+    path = journal_path(tmp_path, make_volume().identity, "anna")
+    path.parent.mkdir()
+    path.write_bytes(b"no journal\n" * 3)
+    session.show_study(make_volume(), str(tmp_path))
+    assert session.journal is None and "not a journal" in window.said[-1]
+    for key in "BVJLICXHUYNOQSRKT12":
+        window.press(getattr(Key, f"Key_{key}"))
+    for key in (Key.Key_Enter, Key.Key_Delete, Key.Key_PageDown):
+        window.press(key)
+    assert path.read_bytes() == b"no journal\n" * 3
+
+
+def test_two_missing_cases_in_a_row_can_be_skipped(window: Window, cases: Path) -> None:
+    for number in (0, 1):
+        shutil.rmtree(cases / f"case{number}")
+    window.session.reading.open(cases / "list.csv")
+    window.wait(lambda: window.session.reading.unreadable)
+    button = window.docks["Annotate"].case.skip_button
+    window.click(button)
+    assert window.session.reading.turn.case_id == "P1" and button.isEnabled()
+    window.click(button)
+    arrived(window, 2)
+    assert statuses(window) == ["skipped", "skipped", "to do", "to do"]
+
+
+def test_a_case_that_fails_late_does_not_close_the_next(
+    window: Window, cases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, gate = window.session, threading.Event()
+    shutil.rmtree(cases / "case0")
+    session.reading.open(cases / "list.csv")
+    window.wait(lambda: session.reading.unreadable)
+    session.reading.read_ahead()
+    turns = session.reading.log.turns
+    window.wait(lambda: session.reading.is_ready(turns[1]))
+
+    def slow(path: Path, progress: Any) -> Any:
+        gate.wait(30)
+        raise BreastAIError("It cannot be read.")
+
+    monkeypatch.setattr(reading, "_open", slow)
+    session.reading.go(3)
+    session.reading.go(1)
+    arrived_at = session.volume
+    assert arrived_at is not None and on_screen(window) == "case1"
+    gate.set()
+    window.wait(lambda: session.workers.busy is None)
+    assert session.volume is arrived_at and session.reading.shown == turns[1]
+
+
+def test_two_cases_of_one_study_are_said(window: Window, cases: Path) -> None:
+    """Boxes and status are a study's; the second case would look done without having been looked at."""
+    shutil.copytree(cases / "case0", cases / "case9")
+    (cases / "list.csv").write_text("case_id,path\nleft,case0\nright,case9\n")
+    open_list(window, cases, None)
+    window.press(Key.Key_X, SHIFT)
+    window.press(Key.Key_PageDown)
+    arrived(window)
+    assert on_screen(window) == "case9" and window.session.journal.empty_case
+    assert any("“right” and “left” are images of one study" in one for one in window.said)

@@ -51,6 +51,7 @@ class Ledger:
         reading: int = 1,
         placing: Placing | None = None,
         rescue: Path | None = None,
+        unsaved: Iterable[bytes] = (),
     ) -> None:
         """Open a journal, or prepare a new one.
 
@@ -62,6 +63,7 @@ class Ledger:
             reading: which reading of the case by this reader it is.
             placing: the volume on the screen, whose slices boxes are told in; None leaves them as written.
             rescue: where actions are kept while the file cannot be written; None keeps them in memory only.
+            unsaved: `unsaved_lines` of another journal of this case that could not be saved anywhere.
 
         Raises:
             AnnotationError: the file exists and cannot be read, or is not a journal.
@@ -81,7 +83,7 @@ class Ledger:
         self._torn = False
         self._unended = False
         self._opened = ""
-        self._load(self._store.read_rescue())
+        self._load([*self._store.read_rescue(), *unsaved])
 
     @property
     def touched(self) -> bool:
@@ -92,6 +94,16 @@ class Ledger:
     def unsaved(self) -> int:
         """How many lines are not in the file yet."""
         return len(self._store.waiting)
+
+    @property
+    def unsaved_lines(self) -> tuple[bytes, ...]:
+        """The lines that are not in the file yet."""
+        return tuple(self._store.waiting)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any line has ever reached the file."""
+        return self._store.size > 0
 
     @property
     def in_memory_only(self) -> bool:

@@ -41,7 +41,8 @@ def journal_path(case_folder: Path | None, identity: Identity, reader: str, read
         reader: the person's name.
         reading: 1, or higher where the reader reads the same case again.
     """
-    again = f"-{reading}" if reading > 1 else ""
+    # Two hyphens, which no reader's name has: "anna" the second time is not the reader "anna-2".
+    again = f"--{reading}" if reading > 1 else ""
     name = f"boxes-{study_name(identity.study_uid)}-{slug(reader)}{again}.jsonl"
     path = place(case_folder, name)
     if path.exists():

@@ -29,10 +29,12 @@ def find_studies(folder: Path, uids: Collection[str], progress: Progress = silen
         progress: called per folder; may raise `Cancelled`.
 
     Returns:
-        For each that was found, the folder that holds all its files, or the file.
+        For each that was found, the folder that holds all its files and no other study's, or the file; of copies that
+        lie among other studies the first.
     """
     wanted = set(uids)
     found: dict[str, list[Path]] = {}
+    everything: dict[str, set[Path]] = {}
     for seen, (place, folders, names) in enumerate(os.walk(folder)):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != FOLDER)
         progress(seen, 0, Path(place).name)
@@ -40,18 +42,30 @@ def find_studies(folder: Path, uids: Collection[str], progress: Progress = silen
         for name in sorted(names):
             path = Path(place) / name
             if name.lower().endswith(_VOLUMES):
-                if (uid := _of_volume(path)) in wanted:
+                uid = _of_volume(path)
+                everything.setdefault(uid, set()).add(path)
+                if uid in wanted:
                     found.setdefault(uid, []).append(path)
             elif tried < _TRIED and (uid := _of_dicom(path)):
                 tried += 1
+                everything.setdefault(uid, set()).add(Path(place))
                 if uid in wanted:
                     found.setdefault(uid, []).append(Path(place))
-    return {uid: _common(paths) for uid, paths in found.items()}
+    return {
+        uid: _common(paths, set().union(*(places for one, places in everything.items() if one != uid)))
+        for uid, paths in found.items()
+    }
 
 
-def _common(paths: list[Path]) -> Path:
-    """The folder of all, or the one file."""
-    return paths[0] if len(set(paths)) == 1 else Path(os.path.commonpath(paths))
+def _common(paths: list[Path], others: set[Path]) -> Path:
+    """The folder of all, or the one file; not so far up that other studies lie in it too."""
+    place = paths[0]
+    if place.is_file() and len(set(paths)) > 1 and others:
+        return place
+    common = Path(os.path.commonpath(paths))
+    while place != common and not any(other.is_relative_to(place.parent) for other in others):
+        place = place.parent
+    return place
 
 
 def _of_dicom(path: Path) -> str:

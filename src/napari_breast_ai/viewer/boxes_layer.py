@@ -291,6 +291,11 @@ class BoxesLayer:
                         seen.add(box_id)
                         continue
                     box = self._box(corners, labels[row])
+                    if box is None and box_id and _spread(corners):
+                        # Seen from the side a box can be pulled through slices; it stays as it was.
+                        seen.add(box_id)
+                        crooked = True
+                        continue
                     if box is None:
                         dropped.append(row)
                         seen.discard(box_id)
@@ -325,7 +330,7 @@ class BoxesLayer:
         volume = self._session.volume
         assert volume is not None
         low, high = np.min(corners, axis=0), np.max(corners, axis=0)
-        if high[0] - low[0] > 0.5:
+        if _spread(corners):
             self._session.say(
                 "Boxes are drawn on slices. Turn the view back to slices (Ctrl+R, Ctrl+T) and draw again."
             )
@@ -438,6 +443,11 @@ def _settled(shapes: Sequence[Any], boxes: Sequence[Box | None]) -> list[bool]:
     for row, fine in zip(rows, (off <= NEAR) & (bent <= NEAR), strict=True):
         found[row] = bool(fine)
     return found
+
+
+def _spread(corners: Any) -> bool:
+    """Whether a shape runs through several slices."""
+    return bool(np.ptp(np.asarray(corners)[:, 0]) > 0.5)
 
 
 def _straight(corners: Any, kind: str) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from psygnal import Signal
 
 from ..annotations import Journal
+from ..annotations.ledger import new_id
 from ..annotations.lesions import between, partner
 from ..annotations.suggest import ENHANCEMENT, from_attention, from_enhancement, unlike
 from ..core import Box, BreastAIError, Progress
@@ -147,18 +148,23 @@ class Editing:
 
     def join(self) -> None:
         """Make one lesion of the boxes that are selected; of one box, a lesion of its own."""
-        chosen = [
-            box for box in self._journal.boxes if box.id in self._session.boxes.selected
-        ] or self.meant()
+        journal = self._session.journal
+        if journal is None:
+            return
+        chosen = [box for box in journal.boxes if box.id in self._session.boxes.selected] or self.meant()
         if len(chosen) == 1:
-            self.do(lambda: self._journal.group([chosen[0].id], ""))
+            # Where the others bear this box's own id, it needs another name to be apart from them.
+            named = any(box.lesion == chosen[0].id for box in journal.boxes if box.id != chosen[0].id)
+            self.do(lambda: journal.group([chosen[0].id], new_id() if named else ""))
         elif chosen:
             lesion = next((box.lesion for box in chosen if box.lesion), chosen[0].id)
-            self.do(lambda: self._journal.group([box.id for box in chosen], lesion))
+            self.do(lambda: journal.group([box.id for box in chosen], lesion))
 
     def jump(self, step: int) -> None:
         """Go to the next (1) or previous (-1) box, by slice and from top to bottom."""
-        journal, boxes = self._journal, self._session.boxes
+        journal, boxes = self._session.journal, self._session.boxes
+        if journal is None:
+            return
         order = sorted(journal.boxes, key=lambda box: (box.z, box.y0, box.x0))
         if not order:
             return

@@ -29,6 +29,8 @@ class Gestures:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._rest = 0.0
+        # The callbacks of the layer that shall not hear of a press, and what they were.
+        self._hushed: tuple[list[Any], list[Any]] | None = None
         viewer = session.viewer
         # Bound methods would keep the session, and with it everything, alive in the viewer's own list.
         self._wheel = viewer.mouse_wheel_callbacks
@@ -43,6 +45,11 @@ class Gestures:
         self._wheel[:] = self._napari
         if self._on_drag in self._drag:
             self._drag.remove(self._on_drag)
+
+    def _unhush(self) -> None:
+        if self._hushed is not None:
+            (hands, kept), self._hushed = self._hushed, None
+            hands[:] = kept
 
     def _mine(self, viewer: Any) -> bool:
         return self._session.volume is not None and viewer.dims.ndisplay == 2
@@ -77,14 +84,16 @@ class Gestures:
             camera.center = (*center[:-2], *moved)
 
     def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
+        # A second button may come before the event that follows the first.
+        self._unhush()
         volume = self._session.volume
         if event.button == LEFT or volume is None or not self._mine(viewer):
             return
         # napari's layers ask for no button: the right one would draw a box too, or move one. The layer that is
         # called next for this press hears nothing of it, and is as it was from the next event on.
-        hands = None if (active := viewer.layers.selection.active) is None else active.mouse_drag_callbacks
-        kept = list(hands or ())
-        if hands is not None:
+        if (active := viewer.layers.selection.active) is not None:
+            hands = active.mouse_drag_callbacks
+            self._hushed = hands, list(hands)
             hands.clear()
         layer = look.shown_image(viewer.layers, volume)
         mine = event.button == RIGHT and not event.modifiers and layer is not None
@@ -92,8 +101,7 @@ class Gestures:
         event.handled = event.handled or mine
         start = event.pos
         yield
-        if hands is not None:
-            hands[:] = kept
+        self._unhush()
         if not mine or layer is None:
             return
         low, high = layer.contrast_limits

@@ -18,7 +18,7 @@ RETRY_MS = 3000
 
 
 class Keeper:
-    """Keeps one journal at a time for a session.
+    """Keeps the journal of the study on the screen, and of those before it what is on no disk yet.
 
     Attributes:
         trouble_changed: emitted when saving begins to fail or works again; `trouble` says which.
@@ -31,12 +31,15 @@ class Keeper:
         self._timer: QTimer | None = None
         self._remembered = False
         self._warned = False
+        # Left with their studies before they could be saved or rescued: only here are their last lines.
+        self._left: list[Journal] = []
 
     @property
     def trouble(self) -> str:
         """Why boxes are not saved at this moment, in a sentence, or ""."""
-        journal = self._session.journal
-        return journal.trouble if journal is not None else ""
+        present = self._session.journal
+        journals = (*self._left, *(() if present is None else (present,)))
+        return next((text for one in reversed(journals) if (text := one.trouble)), "")
 
     def open(self, volume: DceVolume, source: str | None, reading: int = 1) -> Journal | None:
         """The reader's journal of a study; None, and a sentence, where it cannot be read."""
@@ -47,6 +50,7 @@ class Keeper:
             folder = path if path.is_dir() else path.parent
         try:
             place = journal_path(folder, volume.identity, session.reader, reading)
+            left = self._left_at(place)
             journal = Journal(
                 place,
                 session.reader,
@@ -54,17 +58,31 @@ class Keeper:
                 reading=reading,
                 placing=Placing.of(volume),
                 rescue=rescue_path(place),
+                unsaved=left.unsaved_lines if left is not None else (),
             )
         except AnnotationError as error:
             session.fail(error)
             return None
+        if left is not None:
+            self._left.remove(left)
         self._remembered = False
         journal.enter()
         journal.changed.connect(self._on_changed)
         journal.trouble_changed.connect(self._on_trouble)
         # What was rescued the last time may still have no place to go to.
-        self._watch(bool(journal.trouble))
+        self._watch(bool(journal.trouble or self._left))
         return journal
+
+    def _left_at(self, place: Path) -> Journal | None:
+        """The journal of this case that is still to be saved; one that never reached the disk may go elsewhere now."""
+        return next(
+            (
+                one
+                for one in self._left
+                if one.path == place or (one.path.name == place.name and not one.begun)
+            ),
+            None,
+        )
 
     def close(self, journal: Journal) -> None:
         """The study leaves the screen: what could not be saved is tried once more."""
@@ -74,22 +92,33 @@ class Keeper:
         journal.trouble_changed.disconnect(self._on_trouble)
         if journal.trouble:
             self._session.say(journal.trouble)
-        self._watch(False)
+        if journal.in_memory_only:
+            self._left.append(journal)
+            self._warned = False
+        self._watch(bool(self._left))
 
     def retry(self) -> None:
         """Try to save what could not be saved."""
         if (journal := self._session.journal) is not None:
             journal.save()
+        waiting = len(self._left)
+        for journal in list(self._left):
+            journal.save()
+            if not journal.in_memory_only:
+                self._left.remove(journal)
+        if len(self._left) != waiting:
+            self._on_trouble()
 
     def may_close(self) -> bool:
         """Whether nothing would be lost; of what would, the person is told, and the second time it is theirs to lose."""
         self.retry()
-        journal = self._session.journal
-        if journal is None or not journal.in_memory_only or self._warned:
+        present = self._session.journal
+        kept = next((one for one in (present, *self._left) if one is not None and one.in_memory_only), None)
+        if kept is None or self._warned:
             return True
         self._warned = True
         self._session.say(
-            f"The window stays open: {journal.trouble} Close it again to lose what was done since."
+            f"The window stays open: {kept.trouble} Close it again to lose what was done since."
         )
         return False
 
@@ -120,6 +149,8 @@ class Keeper:
 
     def shut_down(self) -> None:
         """Try once more, and stop trying."""
+        for left in self._left:
+            left.save()
         if (journal := self._session.journal) is not None:
             self.close(journal)
         self._watch(False)

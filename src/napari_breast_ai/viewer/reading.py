@@ -185,6 +185,8 @@ class Reading:
         self._opening = turn
         self.turn = turn
         if (ready := self._ready.pop(turn, None)) is not None:
+            # Where no study is on the screen, nothing else stops the one that is being opened.
+            session.workers.cancel(tasks.STUDY)
             self._show(turn, ready.volume, ready.source)
             return
         self.changed.emit()
@@ -192,7 +194,9 @@ class Reading:
         path = self._path(turn)
         if not _is_there(path):
             self._opening = None
+            session.workers.cancel(tasks.STUDY)
             session.close_study()
+            self.changed.emit()
             session.say(
                 f"There is nothing at {path} (case “{self.title(turn)}”). Bring the folder back, or press Find "
                 "moved… and say where the images lie now."
@@ -210,12 +214,17 @@ class Reading:
                     self._show(turn, found.volume, str(path), found)
 
         def failed(error: BaseException) -> None:
+            if self._opening != turn:
+                # The person has gone on meanwhile.
+                return
             self._opening = None
             session.close_study()
             session.fail(error)
             self.changed.emit()
 
         def cancelled() -> None:
+            if self._opening != turn:
+                return
             # The case before is still on the screen: that is where the reader is.
             self._opening, self.turn = None, self._shown
             if self.turn in log.turns:
@@ -424,6 +433,25 @@ class Reading:
             self._showing = False
         self._shown, self._shown_uid = turn, volume.identity.study_uid
         self.changed.emit()
+        self._warn_of_twins(turn)
+
+    def _warn_of_twins(self, turn: Turn) -> None:
+        """Boxes and status are kept by study: two cases of one study share them."""
+        assert self.log is not None
+        twin = next(
+            (
+                one
+                for one in self.log.turns
+                if one.case_id != turn.case_id and self.log.standing(one).study_uid == self._shown_uid
+            ),
+            None,
+        )
+        if twin is not None:
+            self._session.say(
+                f"“{self.title(turn)}” and “{self.title(twin)}” are images of one study: they share its boxes, “no "
+                "lesion” and status. Look at all of them before you say that it is done, or list the study once.",
+                once=True,
+            )
 
     def settle(self) -> None:
         """Write down how the case on the screen stands before another takes its place."""

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from ...core import BreastAIError, Progress
 from .choose import choose_output
-from .section import Links, button, row, sentence
+from .section import KeepsEnter, Links, button, row, sentence
 
 if TYPE_CHECKING:
     from ...annotations.agreement import Agreement
@@ -51,7 +51,7 @@ class Compared:
     notes: tuple[str, ...]
 
 
-class AgreementDock(QWidget):
+class AgreementDock(KeepsEnter):
     """Two raters of the worklist's cases beside each other; suggestions of a model are a rater too.
 
     Attributes:

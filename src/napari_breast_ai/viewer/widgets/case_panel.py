@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QLineEdit, QProgressBar, QWidget
+from qtpy.QtWidgets import QProgressBar, QWidget
 
 from ..reading import AHEAD
 from ..shortcuts import tooltip
 from ..tasks import PIXELS, STUDY
-from .section import Links, Section, button, row, sentence
+from .section import Entry, Links, Section, button, row, sentence
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -35,7 +35,7 @@ class CasePanel(Section):
         self.done_button = button("Done", tooltip("done"), self._done)
         self.skip_button = button("Skip", tooltip("skip"), self._skip)
         self.body.addLayout(row(self.previous_button, self.next_button, self.done_button, self.skip_button))
-        self.reason = QLineEdit()
+        self.reason = Entry()
         self.reason.setPlaceholderText("Why it is skipped, if it is (Enter)")
         self.reason.returnPressed.connect(self._skip)
         self.body.addWidget(self.reason)

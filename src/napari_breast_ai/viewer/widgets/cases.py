@@ -11,7 +11,6 @@ from qtpy.QtGui import QKeySequence, QShowEvent
 from qtpy.QtWidgets import (  # type: ignore[attr-defined]
     QAction,
     QGridLayout,
-    QLineEdit,
     QMenu,
     QProgressBar,
     QSizePolicy,
@@ -29,7 +28,7 @@ from ..tasks import PIXELS, STUDY
 from .cases_tree import NAMES, OVERRULED, WARNED, CasesTree, role_name
 from .choose import choose_files, choose_study
 from .dock import Dock
-from .section import button, row, sentence
+from .section import Entry, button, row, sentence
 from .worklist_panel import WorklistPanel
 
 WIDTH = 380
@@ -50,7 +49,7 @@ class CasesDock(Dock):
         super().__init__(napari_viewer, parent)
         self.folder_button = button("Folder…", "Look at every file in a folder", self._folder)
         self.file_button = button("Files or zip…", "Look at files, or into a zip archive", self._files)
-        self.filter = QLineEdit()
+        self.filter = Entry()
         self.filter.setPlaceholderText("Filter: words of a name, a role, a reason")
         self.filter.setClearButtonEnabled(True)
         self.tree = CasesTree()

@@ -10,10 +10,10 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
 from ..session import get_session
-from .section import Links
+from .section import KeepsEnter, Links
 
 
-class Dock(QWidget):
+class Dock(KeepsEnter):
     """A dock of a viewer.
 
     Attributes:

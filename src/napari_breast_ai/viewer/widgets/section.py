@@ -7,7 +7,19 @@ from typing import Any
 
 from psygnal import SignalInstance
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from .theme import is_dark
 
@@ -28,6 +40,28 @@ class Links:
         for signal, slot in self._pairs:
             signal.disconnect(slot, missing_ok=True)
         self._pairs.clear()
+
+
+class KeepsEnter(QWidget):
+    """Enter in a list or a number goes no further: for the window it says that the case is done."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Keys that no part of this has taken; the window takes those that are left."""
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if enter and isinstance(self.focusWidget(), QAbstractSpinBox | QAbstractItemView):
+            event.accept()
+        else:
+            super().keyPressEvent(event)
+
+
+class Entry(QLineEdit):
+    """A line of text; Enter ends it and goes no further, whatever it brings on the screen."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt hands Enter on to the window, where it says that the case is done: by then perhaps the next one."""
+        super().keyPressEvent(event)
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.accept()
 
 
 class Section(QWidget):

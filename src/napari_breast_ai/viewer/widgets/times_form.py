@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 
 from ...core import BreastAIError
 from ..following import show_instead
-from .section import Links, button, row, sentence
+from .section import Entry, Links, button, row, sentence
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -34,7 +34,7 @@ class TimesForm(QWidget):
         self.spacing.setValue(USUAL_S)
         self.spacing.setSuffix(" s")
         self.spacing.setToolTip("The same time from each phase to the next: fills the line below")
-        self.seconds = QLineEdit()
+        self.seconds = Entry()
         self.seconds.setToolTip("Seconds from the start of the first phase to the start of each, with commas")
         self.seconds.returnPressed.connect(self._use)
         self.use_button = button("Use these times", "Keep them beside the case", self._use)

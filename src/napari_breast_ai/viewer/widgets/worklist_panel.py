@@ -11,14 +11,13 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHeaderView,
     QLabel,
-    QLineEdit,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from .choose import choose_moved, choose_study, choose_table
-from .section import Links, button, row, sentence
+from .section import Entry, Links, button, row, sentence
 from .worklist_model import SAID, WorklistFilter, WorklistModel
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class WorklistPanel(QWidget):
         reading = session.reading
         self.folder_button = button("Folder of studies…", "Each study in the folder is a case", self._folder)
         self.table_button = button("Table…", "A CSV with the columns case_id and path", self._table)
-        self.reader = QLineEdit(session.reader)
+        self.reader = Entry(session.reader)
         self.reader.setToolTip("Whose boxes these are. Each reader has a file of their own for each case.")
         self.reader.setMaximumWidth(130)
         self.reader.editingFinished.connect(self._on_reader)
@@ -68,7 +67,7 @@ class WorklistPanel(QWidget):
             "The order of reading. Some cases twice: they measure how well a reader agrees with themselves."
         )
         self.order.activated.connect(self._on_order)
-        self.search = QLineEdit()
+        self.search = Entry()
         self.search.setPlaceholderText("Search")
         self.search.setClearButtonEnabled(True)
         self.status = QComboBox()
