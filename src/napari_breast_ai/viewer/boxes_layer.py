@@ -161,9 +161,9 @@ class BoxesLayer:
             if len(layer.data):
                 layer.remove(list(range(len(layer.data))))
             layer.metadata = look.entry(look.BOXES, volume)
-            # napari lays all layers out anew for each of these, whether it changes or not.
-            if tuple(layer.scale) != tuple(volume.geometry.spacing):
-                layer.scale = volume.geometry.spacing
+            # napari lays all layers out anew for each of these, whether it changes or not. Once it must: else the
+            # sliders keep the ends of the study before.
+            layer.scale = volume.geometry.spacing
             if layer.current_edge_width != (width := look.edge_width(volume)):
                 layer.current_edge_width = width
             if not np.array_equal(layer.text.translation, offset := text_offset(volume)):
