@@ -265,7 +265,7 @@ def test_beside_in_a_second_canvas(hand: Hand, case: Path, told: list[str]) -> N
     QTest.qWait(100)
     assert round(beside.model.dims.point[-3] / beside.volume.geometry.spacing[0]) == 1
     assert "Slice 1 of 0–5, 0.0 mm" in dock.line.text()
-    assert dock.canvas.isVisible() and dock.canvas.width() > 250
+    hand.wait(lambda: dock.canvas.isVisible() and dock.canvas.width() > 250)
     hand.viewer.window.remove_dock_widget(dock)
     QTest.qWait(50)
     dock.shut()

@@ -54,8 +54,9 @@ class BesideDock(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Show the whole slice at first."""
         super().showEvent(event)
-        self._widen.start(0)
-        self._fit.start(100)
+        # Not at once: the first layout comes with the events that wait.
+        self._widen.start(50)
+        self._fit.start(150)
 
     def watch(self, viewer: Any) -> None:
         """Let the study's canvas, which gets smaller for this one, go on showing as much of the image as now."""
