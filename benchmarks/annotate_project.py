@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,11 +46,13 @@ def make(folder: Path, data: Path, count: int) -> Project:
     """Copy the pictures, make the DICOM cases, write the journals that are there beforehand."""
     cases = max(2, 2 * round(count / 112))
     pictures = [*sorted(data.glob("breastdm_png/images/*.png")), *sorted(data.glob("busi_odd/images/*.png"))]
+    # The same picture under two names is one study, and done with its twin.
+    pictures = list({hashlib.sha256(one.read_bytes()).digest(): one for one in pictures}.values())
     np.random.default_rng(0).shuffle(pictures)
     wanted = WARM_UP + max(1, count - cases * LABELLED)
     todo, done = (
         pictures[:wanted],
-        pictures[wanted : wanted + (BEFOREHAND - cases // 2 * DENSE) // ON_A_PICTURE + 1],
+        pictures[wanted : wanted - ((cases // 2 * DENSE - BEFOREHAND) // ON_A_PICTURE)],
     )
     if len(todo) < wanted or not done:
         raise SystemExit(f"There are not enough pictures in {data}. Set NBAI_DATA to the folder of the data.")

@@ -228,7 +228,7 @@ def run(folder: Path, data: Path, count: int) -> tuple[Reader, Project]:
         if number:
             reader.next_case(name in project.dicom)
         reader.counted = number >= WARM_UP
-        assert session.reading.turn == Turn(name)
+        assert session.reading.turn == Turn(name), (session.reading.turn, name)
         reader.label_case(slices)
     hand.key(Qt.Key.Key_Return)
     names = list(project.todo)
