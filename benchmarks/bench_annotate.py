@@ -63,6 +63,7 @@ class Reader:
         self.dice = np.random.default_rng(1)
         self.drawn = self.images = self.looked_twice = 0
         self.counted = False
+        self.drawn_by = ""
 
     def note(self, times: dict[str, list[float]], what: str, seconds: float) -> None:
         if self.counted:
@@ -242,6 +243,7 @@ def run(folder: Path, data: Path, count: int) -> tuple[Reader, Project]:
     hand.wait_for(lambda: session.workers.busy is None, "reading")
     log = session.reading.log
     assert log is not None and log.counts()["to do"] == log.counts()["open"] == 0, log and log.counts()
+    reader.drawn_by = hand.drawn_by()
     session.shut_down()
     viewer.close()
     plain.viewer.close()
@@ -314,7 +316,7 @@ def report(reader: Reader, project: Project, beside: str) -> str:
         + "; ".join(verdicts)
         + f". First slice of a case that is read ahead in less than {GOAL_FIRST} s: {quick} of {len(firsts)}.",
         "",
-        f"Machine: {platform.machine()} {platform.system()}, {os.cpu_count()} cores, no graphics card (llvmpipe), "
+        f"Machine: {platform.machine()} {platform.system()}, {os.cpu_count()} cores, drawn by {reader.drawn_by}, "
         f"Python {platform.python_version()}, napari {version('napari')}, PySide6 {version('PySide6')}; load average at "
         f"the end {load}; {date.today().isoformat()}." + (f" {beside}" if beside else ""),
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from vispy.gloo import gl
 
 LONGEST_S = 60.0
 MOVES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -117,6 +118,11 @@ class Hand:
             Qt.KeyboardModifier.NoModifier,
         )
         QApplication.sendEvent(self.canvas, event)
+
+    def drawn_by(self) -> str:
+        """What draws, as OpenGL calls it: a graphics card or Mesa's software."""
+        self.canvas.makeCurrent()
+        return str(gl.glGetParameter(gl.GL_RENDERER))
 
     def picture(self) -> NDArray[np.uint8]:
         """What is on the canvas, shape (rows, columns, 4)."""
