@@ -14,7 +14,7 @@ from napari_breast_ai.training.confusion import (
     shares,
 )
 from napari_breast_ai.training.errors import TrainingError
-from napari_breast_ai.training.figures import Figure, PatientDraws, drawn_aucs
+from napari_breast_ai.training.figures import Figure, PatientDraws, drawn_aucs, estimated
 from napari_breast_ai.training.metrics import auc, auc_bootstrap, proportion
 
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
@@ -167,8 +167,8 @@ def test_a_refused_estimate_is_a_figure_with_the_reason():
     def refuse():
         raise TrainingError("It cannot be.")
 
-    assert Figure.of(refuse) == Figure(None, reason="It cannot be.")
-    assert Figure.of(lambda: proportion(3, 4)).to_json()["interval"] == "Wilson 95%"
+    assert estimated(refuse) == Figure(None, reason="It cannot be.")
+    assert estimated(lambda: proportion(3, 4)).to_json()["interval"] == "Wilson 95%"
     assert str(Figure(None)) == "undefined" and str(Figure(0.5)) == "0.500"
     assert str(Figure(0.5, 0.4, 0.6)) == "0.500 (0.400 to 0.600)"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ..core.figures import Figure, ratio
+
+__all__ = ["SEED", "Figure", "FloatArray", "Resampling", "kappa", "ratio"]
 
 FloatArray = NDArray[np.float64]
 
@@ -16,51 +18,6 @@ RESAMPLES = 2000
 SEED = 20180
 CONFIDENCE = 0.95
 _Z = 1.959963984540054  # 97.5 % of the normal distribution
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure, its 95 % interval, and what it rests on.
-
-    Attributes:
-        value: None where it is undefined.
-        low, high: limits of the interval, or None.
-        n: how many boxes, slices or cases it rests on.
-        interval: how the interval was made.
-        reason: why the figure or its interval is undefined, in a sentence, or "".
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    interval: str = ""
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-            "interval": self.interval,
-            "reason": self.reason,
-        }
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "undefined"
-        if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-
-def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
-    """Quotients, NaN where the denominator is 0."""
-    out = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan)
-    np.divide(numerator, denominator, out=out, where=denominator != 0)
-    return out
 
 
 class Resampling:

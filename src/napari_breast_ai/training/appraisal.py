@@ -24,7 +24,7 @@ from .calibration import (
 )
 from .confusion import Counts, count, drawn_shares, shares
 from .errors import TrainingError
-from .figures import Figure, FloatArray, PatientDraws, drawn_aucs
+from .figures import Figure, FloatArray, PatientDraws, drawn_aucs, estimated
 from .metrics import auc, auc_delong
 from .records import VALIDATION, Record, Run
 from .roc import OperatingPoint, Roc, Rule, operating_point, roc, roc_band
@@ -302,7 +302,7 @@ def _judge(
     told: OperatingPoint | None,
 ) -> Appraised:
     draws = PatientDraws(said.patients)
-    delong = Figure.of(lambda: auc_delong(said.scores, said.positive))
+    delong = estimated(lambda: auc_delong(said.scores, said.positive))
     area = delong
     if level == "slice" and delong.value is not None:
         area = draws.figure(delong.value, drawn_aucs(said.scores, said.positive, draws), "")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..core.figures import Figure, ratio
 from .errors import TrainingError
 from .metrics import Estimate
+
+__all__ = ["DRAWS", "SEED", "Figure", "FloatArray", "PatientDraws", "drawn_aucs", "estimated", "ratio"]
 
 FloatArray = NDArray[np.float64]
 
@@ -20,61 +21,15 @@ _CELLS = 4_000_000
 """How many weights are held at a time: thousands of draws of thousands of slices would fill the memory."""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure and its interval; what is undefined says why.
-
-    Attributes:
-        value: None where it is undefined.
-        low, high: limits of the interval, or None.
-        n: what it rests on: how many cases, patients or slices.
-        method: name of the interval, such as "Wilson 95%", or "".
-        reason: why the figure, or its interval, is undefined, in a sentence, or "".
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    method: str = ""
-    reason: str = ""
-
-    @classmethod
-    def of(cls, make: Callable[[], Estimate]) -> Figure:
-        """The estimate that `make` makes, or the sentence with which it refuses."""
-        try:
-            found = make()
-        except TrainingError as error:
-            return cls(None, reason=str(error))
-        if found.high - found.low < 1e-12:
-            return cls(found.value, n=found.n, reason="The patients do not differ here: no interval.")
-        return cls(found.value, found.low, found.high, found.n, found.method)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-            "interval": self.method,
-            "reason": self.reason,
-        }
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "undefined"
-        if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-
-def ratio(numerator: ArrayLike, denominator: ArrayLike) -> FloatArray:
-    """Quotients, NaN where the denominator is 0."""
-    above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    out: FloatArray = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
-    np.divide(above, below, out=out, where=below != 0)
-    return out
+def estimated(make: Callable[[], Estimate]) -> Figure:
+    """The estimate that `make` makes, or the sentence with which it refuses."""
+    try:
+        found = make()
+    except TrainingError as error:
+        return Figure(None, reason=str(error))
+    if found.high - found.low < 1e-12:
+        return Figure(found.value, n=found.n, reason="The patients do not differ here: no interval.")
+    return Figure(found.value, found.low, found.high, found.n, found.method)
 
 
 class PatientDraws:

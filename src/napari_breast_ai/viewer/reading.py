@@ -5,7 +5,7 @@ The next case is read while the person looks at this one, so that it stands on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,23 +17,13 @@ from ..annotations.worklist import Case, Worklist, read_worklist
 from ..core import BreastAIError, DceVolume, Progress
 from ..places import FOLDER
 from . import tasks
+from .ahead import AHEAD, Ahead, open_first
 
 if TYPE_CHECKING:
     from ..study import Loader
     from .session import Session
 
-AHEAD, FIND = "ahead", "find"
-
-MOST_AHEAD = 2 << 30
-"""Bytes: a larger study is opened when it is asked for, lest two of them fill the memory."""
-
-
-@dataclass(frozen=True, eq=False)
-class Ready:
-    """A study that is in memory before it is asked for."""
-
-    volume: DceVolume
-    source: str
+FIND = "find"
 
 
 class Reading:
@@ -53,8 +43,7 @@ class Reading:
         self.worklist: Worklist | None = None
         self.log: ReadingLog | None = None
         self.turn: Turn | None = None
-        self._ready: dict[Turn, Ready] = {}
-        self._left: set[Turn] = set()
+        self._ahead = Ahead(session.workers, self._wanted)
         self._opening: Turn | None = None
         # Whose study is on the screen while the next one is being opened, and what it is known by.
         self._shown: Turn | None = None
@@ -86,7 +75,7 @@ class Reading:
         def done(found: Any) -> None:
             self.settle()
             self.worklist, self.log, protocol, warnings = found
-            self._forget()
+            self._ahead.forget()
             self.turn = self._shown = None
             if protocol is not None:
                 session.set_protocol(protocol)
@@ -103,7 +92,7 @@ class Reading:
         """Put the list away; the study on the screen stays."""
         self.settle()
         self.worklist = self.log = self.turn = self._shown = self._opening = None
-        self._forget()
+        self._ahead.forget()
         self.changed.emit()
 
     def set_reader(self) -> None:
@@ -111,7 +100,7 @@ class Reading:
         if self.worklist is not None:
             self.log = ReadingLog(self.worklist, self._session.reader)
             self._shown = None
-            self._forget()
+            self._ahead.forget()
             self.changed.emit()
             self.go(self.log.place)
 
@@ -120,7 +109,7 @@ class Reading:
         if self.log is not None:
             self.settle()
             self.log.arrange(order, seed)
-            self._forget()
+            self._ahead.forget()
             self.changed.emit()
             self.go(self.log.place)
 
@@ -184,7 +173,7 @@ class Reading:
         turn = log.turns[log.place]
         self._opening = turn
         self.turn = turn
-        if (ready := self._ready.pop(turn, None)) is not None:
+        if (ready := self._ahead.take(turn)) is not None:
             # Where no study is on the screen, nothing else stops the one that is being opened.
             session.workers.cancel(tasks.STUDY)
             self._show(turn, ready.volume, ready.source)
@@ -204,7 +193,7 @@ class Reading:
             return
 
         def work(progress: Progress) -> Any:
-            return _open(path, progress)
+            return open_first(path, progress)
 
         def done(found: DceVolume | Loader) -> None:
             if self.turn == turn:
@@ -338,70 +327,16 @@ class Reading:
 
     def read_ahead(self) -> None:
         """Read the cases that the keys bring next, once this one is all there."""
-        log, session = self.log, self._session
-        if log is None or self._opening is not None or not session.complete or session.workers.running(AHEAD):
-            return
-        near = self._near()
-        # What was read ahead and then passed over is let go.
-        self._ready = {turn: ready for turn, ready in self._ready.items() if turn in near}
-        self._left &= set(near)
-        turn = next((one for one in near if one not in self._ready and one not in self._left), None)
-        if turn is None:
-            return
-        path = self._path(turn)
-        if not _is_there(path):
-            self._left.add(turn)
-            self.read_ahead()
-            return
-        room = MOST_AHEAD - sum(ready.volume.data.nbytes for ready in self._ready.values())
+        self._ahead.go_on()
 
-        def work(progress: Progress) -> Any:
-            found = _open(path, progress)
-            volume = found if isinstance(found, DceVolume) else found.volume
-            if volume.data.nbytes > room:
-                return None
-            if not isinstance(found, DceVolume):
-                found.load(progress)
-                volume = found.volume
-            return volume
-
-        def done(volume: DceVolume | None) -> None:
-            # Another list may have been opened meanwhile, with a case of the same name.
-            if self.log is log:
-                if volume is None:
-                    self._left.add(turn)
-                else:
-                    self._ready[turn] = Ready(volume, str(path))
-            self.read_ahead()
-
-        def failed(error: BaseException) -> None:
-            # A case that cannot be read is said when its turn comes.
-            self._left.add(turn)
-            self.read_ahead()
-
-        here = self.turn
-
-        def cancelled() -> None:
-            # Another case was asked for meanwhile; a person who stops the reading has it stopped.
-            if self.turn != here:
-                self.read_ahead()
-
-        session.workers.start(
-            AHEAD, "Read the next case", work, done=done, failed=failed, cancelled=cancelled
-        )
-
-    def _forget(self) -> None:
-        """Let go of what was read ahead."""
-        self._ready.clear()
-        self._left.clear()
-
-    def _near(self) -> list[Turn]:
-        """The turns that the next key may bring: the next one to do, and the next one in the order."""
-        assert self.log is not None
-        turns, place = self.log.turns, self.log.place
-        to_do = self._to_do()
-        places = [*([] if to_do is None else [to_do]), *([place + 1] if place + 1 < len(turns) else [])]
-        return list(dict.fromkeys(turns[one] for one in places))
+    def _wanted(self) -> list[tuple[Turn, Path | None]]:
+        """The turns that the next key may bring, and where they lie: the next one to do, and the next in the order."""
+        log = self.log
+        if log is None or self._opening is not None or not self._session.complete:
+            return []
+        places = [self._to_do(), log.place + 1 if log.place + 1 < len(log.turns) else None]
+        turns = dict.fromkeys(log.turns[place] for place in places if place is not None)
+        return [(turn, path if _is_there(path := self._path(turn)) else None) for turn in turns]
 
     def _to_do(self) -> int | None:
         """The place of the next case that is neither done nor skipped, from the end on of the first such one."""
@@ -415,7 +350,7 @@ class Reading:
 
     def is_ready(self, turn: Turn) -> bool:
         """Whether the case is in memory already."""
-        return turn in self._ready
+        return self._ahead.has(turn)
 
     def _path(self, turn: Turn) -> Path:
         assert self.log is not None
@@ -476,15 +411,6 @@ class Reading:
         else:
             return
         self.changed.emit()
-
-
-def _open(path: Path, progress: Progress) -> DceVolume | Loader:
-    from ..study import open_study
-
-    found = open_study(path, progress)
-    if not isinstance(found, DceVolume):
-        tasks.load_first(found, progress)
-    return found
 
 
 def _is_there(path: Path) -> bool:

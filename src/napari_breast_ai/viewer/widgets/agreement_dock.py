@@ -30,8 +30,8 @@ from .section import KeepsEnter, Links, button, row, sentence
 if TYPE_CHECKING:
     from ...annotations.agreement import Agreement
     from ...annotations.cases import CaseRecord
-    from ...annotations.figures import Figure
     from ...annotations.pace import PaceReport
+    from ...core.figures import Figure
     from ..session import Session
 
 AGREE = "agree"
@@ -274,7 +274,7 @@ def _cell(figure: Figure) -> tuple[str, str]:
     if figure.value is None:
         return "–", figure.reason
     interval = "" if figure.low is None else f" ({figure.low:.2f}–{figure.high:.2f})"
-    tip = f"95 % interval: {figure.interval}; n = {figure.n}" if interval else figure.reason
+    tip = f"95 % interval: {figure.method}; n = {figure.n}" if interval else figure.reason
     return f"{figure.value:.2f}{interval}", tip
 
 

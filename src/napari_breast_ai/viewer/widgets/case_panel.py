@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QProgressBar, QWidget
 
-from ..reading import AHEAD
+from ..ahead import AHEAD
 from ..shortcuts import tooltip
 from ..tasks import PIXELS, STUDY
 from .section import Entry, Links, Section, button, row, sentence
