@@ -76,7 +76,21 @@ class Window:
 
     def point(self, row: float, column: float) -> None:
         """Move the pointer over a pixel of the image."""
-        QTest.mouseMove(self.canvas, self.at(row, column))
+        at = self.at(row, column)
+        QTest.mouseMove(self.canvas, at)
+        self.settle(20)
+        # The screen tells of its pointer in its own time, and of where it was before: what counts is said last.
+        pos = QPointF(at)
+        none = Qt.MouseButton.NoButton
+        event = QMouseEvent(
+            QMouseEvent.Type.MouseMove,
+            pos,
+            QPointF(self.canvas.mapToGlobal(at)),
+            none,
+            none,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(self.canvas, event)
         self.settle(20)
 
     def drag(self, start: Place, end: Place, button: Qt.MouseButton = LEFT) -> None:

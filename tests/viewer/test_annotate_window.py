@@ -132,7 +132,7 @@ def test_draw_classes_relabel_delete_undo(case: Window) -> None:
 
     case.point(45, 35)
     case.press(Key.Key_1, CTRL)
-    assert boxes(case)[0].label == session.protocol.labels[0], "the one under the pointer"
+    assert boxes(case)[0].label == session.protocol.labels[0], f"not the one at {session.editing.pointer()}"
     assert session.current_label == session.protocol.labels[2], "the class of the moment stays"
     case.point(90, 5)
     case.press(Key.Key_1, CTRL)
@@ -940,7 +940,7 @@ def test_a_case_that_fails_late_does_not_close_the_next(
         gate.wait(30)
         raise BreastAIError("It cannot be read.")
 
-    monkeypatch.setattr(reading, "_open", slow)
+    monkeypatch.setattr(reading, "open_first", slow)
     session.reading.go(3)
     session.reading.go(1)
     arrived_at = session.volume
