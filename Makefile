@@ -1,7 +1,7 @@
 # make demo    set up what is missing and run the main job on a synthetic study (STUDY=folder: on your own)
 # make test    set up what is missing and pass the tests
 # make check   style, types, the one-way arrows, the manifest, the documentation
-# make bench   measure speed; make soak: hours of reading in minutes; make kill: is a box ever lost?
+# make bench   measure speed; make soak: hours of reading in minutes; make kill: is a box, or a training, ever lost?
 # make docs    build the documentation; make screenshots: take its pictures anew
 
 PYTHON ?= python3
@@ -30,15 +30,25 @@ check: $(VENV)/.dev
 
 bench: system $(VENV)/.dev
 	$(BIN)/python benchmarks/bench_explain.py --write
+	$(BIN)/python benchmarks/bench_inference.py --write
 	$(BIN)/python benchmarks/bench_study.py --write
+	$(BIN)/python benchmarks/bench_kinetics.py --write
+	$(SCREEN) $(BIN)/python benchmarks/bench_kinetics_dock.py --write
+	$(BIN)/python benchmarks/bench_motion.py --write
 	$(SCREEN) $(BIN)/python benchmarks/bench_annotate.py --write
+	$(SCREEN) $(BIN)/python benchmarks/bench_live.py --write
+	$(SCREEN) $(BIN)/python benchmarks/bench_scroll.py --write
 	$(BIN)/python benchmarks/bench_train.py --write
+	$(BIN)/python benchmarks/bench_radiomics.py --write
+	$(BIN)/python benchmarks/bench_pharmaco.py --write
+	$(BIN)/python benchmarks/bench_cohorts.py --write
 
 soak: system $(VENV)/.test
 	$(SCREEN) $(BIN)/python benchmarks/soak.py
 
 kill: $(VENV)/.test
 	$(BIN)/python benchmarks/kill.py
+	$(BIN)/python benchmarks/kill_train.py
 
 docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict --site-dir build/site
@@ -46,9 +56,10 @@ docs: $(VENV)/.dev
 screenshots: system $(VENV)/.test
 	$(SCREEN) $(BIN)/python scripts/screenshots.py
 
-# The shipped demonstration models, trained from scratch on phantoms (about half an hour on two cores).
+# The shipped demonstration model, trained from scratch on phantoms (about half an hour on two cores). With
+# ARGS=--keep-backbone only what stands on its backbone is made anew.
 demo-bundles: $(VENV)/.test
-	$(BIN)/python -m napari_breast_ai.training.demo --out src/napari_breast_ai/models/bundles
+	$(BIN)/python -m napari_breast_ai.training.demo --out src/napari_breast_ai/models/bundles $(ARGS)
 
 # Libraries that a window needs, Xvfb where there is no screen, and Python's venv module: Debian and Ubuntu only.
 system:

@@ -26,6 +26,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import results
+
 os.environ.setdefault("NAPARI_ASYNC", "0")
 
 import napari
@@ -43,8 +45,6 @@ from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer.session import Session, get_session
 from napari_breast_ai.viewer.widgets.worklist_panel import WorklistTable
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
-BEGIN, END = "<!-- bench_annotate: begin -->", "<!-- bench_annotate: end -->"
 LOOK_S, PAUSE_S = 0.1, 0.008
 """The reader's own time: a look at the image, and the mouse between two places of a drag."""
 
@@ -327,17 +327,6 @@ def _cell(values: list[float]) -> str:
     return f"{1000 * statistics.median(values):.0f} / {1000 * late(values):.0f}" if values else "–"
 
 
-def write(section: str) -> None:
-    """Put the section between its marks in RESULTS.md."""
-    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results of the benchmarks\n"
-    block = f"{BEGIN}\n{section}\n{END}"
-    if BEGIN in text and END in text:
-        text = text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :]
-    else:
-        text = f"{text.rstrip()}\n\n{block}\n"
-    RESULTS.write_text(text, encoding="utf-8", newline="\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=335, help="slices to label (default 335)")
@@ -347,13 +336,14 @@ def main() -> None:
     data = Path(os.environ.get("NBAI_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as place:
+        os.environ["NAPARI_BREAST_AI_CACHE"] = "off"
         os.environ["NAPARI_BREAST_AI_DATA"] = str(Path(place) / "data")
         folder = Path(place) / "project"
         folder.mkdir()
         section = report(*run(folder, data, given.count), given.beside)
     print(section)
     if given.write:
-        write(section)
+        results.write("bench_annotate", section)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,14 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
+import results
 import torch
 from torch import nn
 
 from napari_breast_ai.inference import Engine
 from napari_breast_ai.models import RECIPES, Composition, build
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
-BEGIN, END = "<!-- bench_explain: begin -->", "<!-- bench_explain: end -->"
 RECIPE_NAMES = ("squeezenet-narrow", "attention-squeezenet", "attention-resnet50")
 GOAL_BARE, GOAL_GRADCAM = 1.10, 3.0
 
@@ -177,17 +175,6 @@ def report(rounds: int, batch: int) -> str:
     return "\n".join(lines)
 
 
-def write(section: str) -> None:
-    """Put the section between its marks in RESULTS.md."""
-    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results of the benchmarks\n"
-    block = f"{BEGIN}\n{section}\n{END}"
-    if BEGIN in text and END in text:
-        text = text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :]
-    else:
-        text = f"{text.rstrip()}\n\n{block}\n"
-    RESULTS.write_text(text, encoding="utf-8", newline="\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="rounds that count (default 9)")
@@ -200,7 +187,7 @@ def main() -> None:
     section = report(given.rounds, given.batch)
     print(section)
     if given.write:
-        write(section)
+        results.write("bench_explain", section)
 
 
 if __name__ == "__main__":

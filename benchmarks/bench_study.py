@@ -27,14 +27,13 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pydicom
+import results
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, MRImageStorage, RLELossless, generate_uid
 
 from napari_breast_ai.study import Loader, read_study, scan
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
-BEGIN, END = "<!-- bench_study: begin -->", "<!-- bench_study: end -->"
 OURS, BARE, LOOP, ITK, DCM2NIIX = (
     "napari-breast-ai, scan + all pixels", "bare reading of the same bytes", "pydicom loop (dcmread, pixel_array)",
     "SimpleITK series reader", "dcm2niix (writes a NIfTI file)",
@@ -253,17 +252,6 @@ def _version(package: str) -> str:
         return "absent"
 
 
-def write(section: str) -> None:
-    """Put the section between its marks in RESULTS.md."""
-    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results of the benchmarks\n"
-    block = f"{BEGIN}\n{section}\n{END}"
-    if BEGIN in text and END in text:
-        text = text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :]
-    else:
-        text = f"{text.rstrip()}\n\n{block}\n"
-    RESULTS.write_text(text, encoding="utf-8", newline="\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="rounds that count (default 3)")
@@ -277,7 +265,7 @@ def main() -> None:
     section = report(given.rounds, given.phases, given.slices, given.size, given.beside)
     print(section)
     if given.write:
-        write(section)
+        results.write("bench_study", section)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,10 @@ class Hand:
         )
         QApplication.sendEvent(self.canvas, event)
 
+    def point(self, at: QPoint) -> None:
+        """Move the pointer."""
+        self._move(at, Qt.MouseButton.NoButton)
+
     def drawn_by(self) -> str:
         """What draws, as OpenGL calls it: a graphics card or Mesa's software."""
         self.canvas.makeCurrent()

@@ -13,6 +13,11 @@ import pytest
 # napari reads these at its first import: slices are loaded at once, and no worker touches the viewer.
 os.environ.setdefault("NAPARI_ASYNC", "0")
 os.environ.setdefault("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
+# Nothing of the tests is kept on the disk of whoever runs them.
+os.environ["NAPARI_BREAST_AI_CACHE"] = "off"
+# One thread: two workers share two cores, and threads that wait for one another's turn make one small convolution take
+# seconds. torch reads this when it is loaded; the processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DATA = Path(os.environ.get("NBAI_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

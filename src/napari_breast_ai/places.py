@@ -15,11 +15,22 @@ FOLDER = "napari-breast-ai"
 DATA_VARIABLE = "NAPARI_BREAST_AI_DATA"
 """Environment variable that puts the user's data folder elsewhere."""
 
+CACHE_VARIABLE = "NAPARI_BREAST_AI_CACHE"
+"""Environment variable that puts the user's cache folder elsewhere; "off": there is none."""
+
 
 def data_folder() -> Path:
     """The user's data folder for what cannot lie beside a case; it need not exist yet."""
     chosen = os.environ.get(DATA_VARIABLE)
     return Path(chosen) if chosen else platformdirs.user_data_path(FOLDER, appauthor=False)
+
+
+def cache_folder() -> Path | None:
+    """The user's folder for what can be computed anew; it need not exist yet. None: nothing is to be kept."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return None if chosen.lower() == "off" else Path(chosen)
+    return platformdirs.user_cache_path(FOLDER, appauthor=False)
 
 
 def study_name(study_uid: str) -> str:

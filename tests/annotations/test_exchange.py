@@ -17,7 +17,7 @@ from napari_breast_ai.annotations import AnnotationError
 from napari_breast_ai.annotations.cases import CaseRecord, find_journals, read_case
 from napari_breast_ai.annotations.coco import read_coco, to_coco
 from napari_breast_ai.annotations.exchange import name_of_image
-from napari_breast_ai.annotations.masks import mask, ras_affine, write_masks
+from napari_breast_ai.annotations.masks import mask, write_masks
 from napari_breast_ai.annotations.tables import COLUMNS, read_table, to_table
 from napari_breast_ai.core import Box, Geometry
 
@@ -366,18 +366,6 @@ def slug_tail(label: str) -> str:
     from napari_breast_ai.annotations.places import slug
 
     return slug(label).removeprefix(label.lower())
-
-
-def test_the_affine_is_that_of_the_studys_own_nifti(phantom_factory):
-    from napari_breast_ai.study.nifti import ras_affine as of_study
-
-    volume = phantom_factory("igm").volume
-    np.testing.assert_array_equal(ras_affine(volume.geometry), of_study(volume))
-    tilted = Geometry.from_dicom((3, 4, 5), (1, 2), 3, (1, 2, 3), (0.8, 0.6, 0, 0, 0, -1))
-    np.testing.assert_array_equal(
-        ras_affine(tilted),
-        of_study(replace(volume, geometry=tilted, data=np.zeros((len(volume.times), 3, 4, 5)))),
-    )
 
 
 def test_a_box_between_centres_is_said(tmp_path, records):

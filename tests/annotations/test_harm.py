@@ -131,7 +131,7 @@ def test_a_header_that_was_cut_off_closes_nothing(case: Path, length: int) -> No
     assert slices(again) == [] and "cut off" in again.warnings[0]
     again.add(box(2))
     assert slices(opened(case)) == [2] and not opened(case).warnings
-    assert json.loads(again.path.read_bytes().splitlines()[2])["version"] == 2
+    assert json.loads(again.path.read_bytes().splitlines()[2])["version"] == 3
 
 
 def test_a_read_only_medium_keeps_boxes_in_the_users_folder(

@@ -174,7 +174,7 @@ def test_many_boxes_of_two_readers_come_once(tmp_path):
 def test_a_journal_of_a_newer_program_is_not_touched(tmp_path):
     ben = journal(tmp_path, "1", "ben")
     ben.add(Box(3, 1, 1, 9, 9, "IGM"))
-    text = ben.path.read_text().replace('"version":2', '"version":99')
+    text = ben.path.read_text().replace('"version":3', '"version":99')
     ben.path.write_text(text)
     newer = Journal(ben.path, "ben", placing=placing("1"))
     with pytest.raises(AnnotationError, match="newer version"):

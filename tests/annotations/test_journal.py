@@ -47,7 +47,7 @@ def test_every_action_is_on_disk_when_the_call_returns(path: Path) -> None:
     assert again.study_uid == "1.2.3"
     assert not again.warnings
     header, *actions = [json.loads(text) for text in path.read_text().splitlines()]
-    assert (header["schema"], header["version"], header["reader"]) == ("napari-breast-ai/journal", 2, "anna")
+    assert (header["schema"], header["version"], header["reader"]) == ("napari-breast-ai/journal", 3, "anna")
     assert [action["do"] for action in actions] == ["volume", "add", "add", "move", "relabel"]
     assert actions[1]["image"] == {"sop_instance_uid": "1.2.3.4", "frame": 7}
 
@@ -154,7 +154,7 @@ def test_rubbish_in_the_middle_is_named_and_the_good_part_used(path: Path) -> No
 
 def test_a_newer_journal_is_shown_and_not_touched(path: Path) -> None:
     Journal(path, "anna").add(box())
-    text = path.read_text().replace('"version":2', '"version":3')
+    text = path.read_text().replace('"version":3', '"version":4')
     path.write_text(text)
     newer = Journal(path, "anna")
     assert len(newer.boxes) == 1

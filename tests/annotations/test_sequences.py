@@ -194,7 +194,7 @@ def old(tmp_path: Path) -> Path:
     return path
 
 
-def test_version_1_opens_and_goes_on_with_a_header_of_version_2(old: Path) -> None:
+def test_version_1_opens_and_goes_on_with_a_header_of_version_3(old: Path) -> None:
     journal = Journal(old, "anna")
     assert journal.boxes == (
         Box(3, 9.5, 19.5, 12.5, 30.25, "other benign", "aaaaaaaaaaaa", "anna"),
@@ -210,7 +210,7 @@ def test_version_1_opens_and_goes_on_with_a_header_of_version_2(old: Path) -> No
     raw = old.read_bytes()
     assert raw.startswith(VERSION_1)
     new = [json.loads(text) for text in raw[len(VERSION_1) :].splitlines()]
-    assert (new[0]["schema"], new[0]["version"]) == ("napari-breast-ai/journal", 2)
+    assert (new[0]["schema"], new[0]["version"]) == ("napari-breast-ai/journal", 3)
     assert sum("schema" in one for one in new) == 1
     again = Journal(old, "anna")
     assert said(again) == said(journal) and not again.warnings
@@ -235,14 +235,14 @@ def test_version_1_that_lost_lines_gets_them_again(old: Path, harm: str) -> None
     assert again.boxes == (*before, made) and not again.warnings
 
 
-def test_version_3_is_never_written_to(tmp_path: Path) -> None:
+def test_version_4_is_never_written_to(tmp_path: Path) -> None:
     path, rescue = tmp_path / "boxes.jsonl", tmp_path / "rescue" / "boxes.jsonl"
     journal = Journal(path, "anna")
     made = journal.add(box(random.Random(1)))
     journal.offer([box(random.Random(2))], "enhancement")
     rescue.parent.mkdir()
     rescue.write_bytes(b'{"do":"note","text":"kept","key":"k1","at":""}\n')
-    newer = path.read_bytes().replace(b'"version":2', b'"version":3')
+    newer = path.read_bytes().replace(b'"version":3', b'"version":4')
     path.write_bytes(newer)
     late = Journal(path, "anna", rescue=rescue)
     assert "newer version" in late.read_only and late.boxes[0].id == made.id
@@ -267,7 +267,7 @@ def test_a_journal_that_becomes_newer_under_our_hands(tmp_path: Path) -> None:
     path = tmp_path / "boxes.jsonl"
     journal = Journal(path, "anna")
     journal.add(box(random.Random(1)))
-    newer = path.read_bytes() + b'{"schema":"napari-breast-ai/journal","version":3,"key":"k"}\n'
+    newer = path.read_bytes() + b'{"schema":"napari-breast-ai/journal","version":4,"key":"k"}\n'
     path.write_bytes(newer)
     with pytest.raises(AnnotationError, match="newer version"):
         journal.add(box(random.Random(2)))

@@ -61,3 +61,11 @@ def test_the_affine_cannot_be_changed_afterwards():
     geometry = Geometry((1, 2, 2), (1.0, 1.0, 1.0), np.eye(4))
     with pytest.raises(ValueError, match="read-only"):
         geometry.affine[0, 0] = 2
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_the_affine_for_nifti_names_the_same_places_with_right_and_front_positive(name):
+    geometry = Geometry.from_dicom((5, 40, 30), (0.7, 0.9), -2.5, (3.0, -5.0, 7.0), ORIENTATIONS[name])
+    z, y, x = 3, 7, 11
+    left, back, head = geometry.to_patient((z, y, x))
+    np.testing.assert_allclose(geometry.ras_affine @ (x, y, z, 1), (-left, -back, head, 1), atol=1e-12)

@@ -17,6 +17,8 @@ from napari_breast_ai.inference import (
     prepare,
     to_input,
 )
+from napari_breast_ai.inference.preparation import ImageMaker
+from napari_breast_ai.inference.resizing import interpolate, resize
 from napari_breast_ai.models import ImageSource, PreparationSpec
 
 PLAIN = PreparationSpec(ImageSource("phase", "post_index", 1), (40, 64), (1.0, 99.5), "plain")
@@ -211,6 +213,48 @@ def test_resizing_keeps_places(size: tuple[int, int]) -> None:
         line = found[:, 0] if axis == 0 else found[0]
         wanted = (torch.arange(new) + 0.5) * old / new - 0.5
         torch.testing.assert_close(line[4:-4], wanted[4:-4], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 320, 320), (1, 1, 201, 333), (1, 2, 33, 40), (3, 1, 227, 90)])
+@pytest.mark.parametrize("size", [(227, 227), (240, 345), (32, 90)])
+def test_resizing_is_torchs(shape: tuple[int, int, int, int], size: tuple[int, int]) -> None:
+    torch.manual_seed(3)
+    images = torch.rand(shape) - 0.3
+    torch.testing.assert_close(resize(images, size), interpolate(images, size), rtol=0, atol=3e-7)
+    doubled = images.double()
+    assert torch.equal(resize(doubled, size), interpolate(doubled, size))
+
+
+@pytest.mark.parametrize("mode", ["caffe", "torchvision", "plain"])
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
+def test_images_are_the_grey_slices_resized_and_in_the_mode(mode: str, dtype: type) -> None:
+    """Both ways from pixels to images agree, whatever the layout in memory, with values that are no numbers too."""
+    rng = np.random.default_rng(4)
+    data = rng.integers(0, 900, (4, 3, 50, 70)).astype(dtype)
+    if dtype is np.float32:
+        data[2, 1, 3, 4:8] = np.nan, np.inf, -np.inf, np.nan
+        data[1, 1, 9, 4:8] = np.nan, np.inf, -np.inf, np.nan
+        data[0, 2, 5:9, 6] = np.inf
+    volume = _volume(data, (0, 60, 120, 300))
+    change, uptake = (ImageSource(kind, "nearest_time", 120) for kind in ("change", "subtraction"))
+    early = replace(change, value=60.0)
+    for source, channels in ((uptake, (early, uptake, change)), (uptake, None), (PLAIN.source, None)):
+        spec = replace(PLAIN, source=source, channels=channels, mode=mode)
+        plan = plan_images(volume, spec)
+        grey = torch.from_numpy(grey_slices(volume, plan, [2, 0, 1]))
+        assert float(grey.min()) >= 0 and float(grey.max()) <= 1
+        wanted = interpolate(grey, spec.size).expand(-1, 3, -1, -1)
+        if mode == "caffe":
+            wanted = wanted * 255 - torch.tensor([104.0, 117.0, 123.0])[:, None, None]
+        elif mode == "torchvision":
+            mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+            wanted = (wanted - mean[:, None, None]) / std[:, None, None]
+        atol = 1e-3 if mode == "caffe" else 1e-5
+        torch.testing.assert_close(to_input(grey, spec), wanted, rtol=0, atol=atol)
+        for layout in (torch.channels_last, torch.contiguous_format):
+            images = ImageMaker(volume, plan, layout)([2, 0, 1])
+            torch.testing.assert_close(images, wanted, rtol=0, atol=atol)
+            assert images.is_contiguous(memory_format=layout)
 
 
 def test_devices() -> None:

@@ -23,6 +23,7 @@ from napari_breast_ai.models import (
     registry,
     save_bundle,
 )
+from napari_breast_ai.models.bundle import change_bundle
 
 
 def _images() -> torch.Tensor:
@@ -77,6 +78,54 @@ def test_a_bundle_is_replaced_and_leaves_nothing_behind(
     save_bundle(bundle_folder, small_model, card="second", evaluation={})
     assert load_bundle(bundle_folder).card == "second\n"
     assert [path.name for path in bundle_folder.parent.iterdir()] == [bundle_folder.name]
+
+
+def test_a_changed_bundle_keeps_every_other_part(small_model: Composition, tmp_path: Path) -> None:
+    own = {k: v for k, v in small_model.state_dict().items() if not k.startswith("backbone.")}
+    folder = save_bundle(
+        tmp_path / "one", small_model, card="A.", evaluation={"a": 1}, precision="float16", folds=[own, own]
+    )
+    (folder / "int8.bin").write_bytes(b"small")
+    had = load_bundle(folder)
+    before = {one.name: one.read_bytes() for one in folder.iterdir()}
+    elsewhere = change_bundle(had, tmp_path / "two", evaluation={"a": 2}, more={"more.txt": b"more"})
+    change_bundle(had, folder, card="B.")
+    for made, changed in (
+        (folder, {"README.md"}),
+        (elsewhere, {"evaluation.json", "config.json", "more.txt"}),
+    ):
+        after = {one.name: one.read_bytes() for one in made.iterdir()}
+        assert {name for name in after if after[name] != before.get(name)} == changed
+        assert before.keys() <= after.keys()
+        assert load_bundle(made).ref == had.ref and len(load_bundle(made).folds) == 2
+    assert load_bundle(folder).card.strip() == "B." and load_bundle(elsewhere).evaluation == {"a": 2}
+
+
+def test_a_bundle_outlives_a_change_that_fails(
+    small_model: Composition, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    had, rename = load_bundle(bundle_folder), Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise PermissionError("held by another program")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(BundleError, match="held by another program"):
+        change_bundle(had, bundle_folder, card="B.")
+    assert load_bundle(bundle_folder).card == had.card
+
+
+def test_a_bundle_that_was_replaced_meanwhile_is_not_changed(
+    small_model: Composition, bundle_folder: Path
+) -> None:
+    had = load_bundle(bundle_folder)
+    other = build(small_model.spec)
+    save_bundle(bundle_folder, other, card="Another.", evaluation={})
+    with pytest.raises(BundleError, match="open it anew"):
+        change_bundle(had, bundle_folder, card="B.")
+    assert load_bundle(bundle_folder).card.strip() == "Another."
 
 
 def test_other_folders_are_not_overwritten(small_model: Composition, tmp_path: Path) -> None:
@@ -148,7 +197,10 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "binary config": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "can't be read"),
     "other JSON": (lambda f: (f / "config.json").write_text("[1]"), "of another kind"),
     "other schema": (_config(lambda c: c.update(schema="other")), "of another kind"),
-    "newer": (_config(lambda c: c.update(version=2)), "newer napari-breast-ai .bundle version 2; .* Update"),
+    "newer": (
+        _config(lambda c: c.update(version=99)),
+        "newer napari-breast-ai .bundle version 99; .* Update",
+    ),
     "bad version": (_config(lambda c: c.update(version="1")), "not a number"),
     "no hashes": (_config(lambda c: c.pop("sha256")), "has no hashes"),
     "no model": (_config(lambda c: c.pop("model")), "description is not usable"),

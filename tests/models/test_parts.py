@@ -103,8 +103,11 @@ def test_closed_form_of_the_mean_gradient_is_autograds(kind: str) -> None:
         pooled: Pooled = pooling(features)
         gradient = torch.randn(3, 5, 8, dtype=torch.float64)
         closed = pooling.mean_gradient(features, pooled, gradient)
+        maps = pooling.weighted(features, pooled, gradient)
     general = Pooling.mean_gradient(pooling, features, pooled, gradient)
     torch.testing.assert_close(closed, general, rtol=1e-10, atol=1e-12)
+    wanted = torch.einsum("nlc,nchw->nlhw", general, features).flatten(2)
+    torch.testing.assert_close(maps, wanted, rtol=1e-10, atol=1e-12)
 
 
 def test_narrow_head_standardises() -> None:

@@ -66,7 +66,7 @@ def test_women_differ() -> None:
         ({"n_phases": 1}, "2 to 60 phases"),
         ({"interval_s": 0.0}, "1 to 600 seconds"),
         ({"interval_s": float("nan")}, "1 to 600 seconds"),
-        ({"overlap": 1.5}, "between 0 and 1"),
+        ({"overlap": 1.5}, "between -1 and 1"),
         ({"field_t": 7.0}, "tesla"),
         ({"fov_mm": 20.0}, "field of view"),
         ({"slice_mm": 0.0}, "slices"),

@@ -37,6 +37,12 @@ def blobs() -> Examples:
     return make_examples()
 
 
+@pytest.fixture(scope="session")
+def many_blobs() -> Examples:
+    """Sixteen patients with a lesion on four slices each."""
+    return make_examples(patients=24, seed=2)
+
+
 @pytest.fixture
 def small_spec():
     recipe = RECIPES["attention-squeezenet"]

@@ -7,6 +7,7 @@ from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.metrics import brier_score_loss, log_loss
 from statsmodels.stats.proportion import proportion_confint
 
+from napari_breast_ai.models.calibration import rescale
 from napari_breast_ai.training.calibration import (
     COLDEST,
     HOTTEST,
@@ -14,7 +15,6 @@ from napari_breast_ai.training.calibration import (
     calibration_error,
     fit_temperature,
     reliability_curve,
-    rescale,
 )
 from napari_breast_ai.training.errors import TrainingError
 

@@ -80,12 +80,13 @@ def test_cache_gives_the_same_slices_without_volumes_and_without_pickle(cohort, 
     files = sorted(folder.iterdir())
     assert len(files) == 3
     with np.load(files[0], allow_pickle=False) as stored:
-        assert set(stored) == {"images", "boxes"} and stored["images"].shape[1] == 3
+        assert set(stored) == {"images", "boxes", "facts"} and stored["images"].shape[1] == 3
         json.loads(str(stored["boxes"]))
     before = [file.stat().st_mtime_ns for file in files]
     again = make_cohort(SMALL, preparation, cache=folder)
     assert [file.stat().st_mtime_ns for file in sorted(folder.iterdir())] == before
     assert np.array_equal(again.images, examples.images) and again.boxes == examples.boxes
+    assert again.facts == examples.facts and set(again.facts) == set(examples.patients)
     # The mode is applied later, so that it makes nothing anew; the image source does.
     make_cohort(SMALL, replace(preparation, mode="caffe"), cache=folder)
     assert len(list(folder.iterdir())) == 3

@@ -13,7 +13,8 @@ from napari_breast_ai.training.examples import (
     group_targets,
     join,
 )
-from napari_breast_ai.training.fit import FitSpec, fit, initialise
+from napari_breast_ai.training.fit import fit, initialise
+from napari_breast_ai.training.fitspec import FitSpec
 from napari_breast_ai.training.losses import UNKNOWN, LossWeights
 from napari_breast_ai.training.narrow import fit_narrow
 from napari_breast_ai.training.scoring import score_slices
@@ -98,7 +99,7 @@ def test_what_is_wrong_is_said_before_it_starts(blobs, small_spec):
         fit(model, blobs, [0], [], QUICK)
     with pytest.raises(TrainingError, match="no cases"):
         join([])
-    assert len(FitSpec(optimiser="adam", lesion_share=2).problems()) == 2  # type: ignore[arg-type]
+    assert len(FitSpec(optimiser="rprop", lesion_share=2).problems()) == 2  # type: ignore[arg-type]
 
 
 def test_cancel_passes_through(blobs, small_spec):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from napari_breast_ai.core import Box, LabelGroup
+from napari_breast_ai.inference.box_cells import boxes_to_map
 from napari_breast_ai.training.augment import AugmentSpec, augment
 from napari_breast_ai.training.losses import (
     UNKNOWN,
@@ -13,7 +14,6 @@ from napari_breast_ai.training.losses import (
     group_loss,
     total_loss,
 )
-from napari_breast_ai.training.targets import boxes_to_map
 
 DIAGNOSIS = LabelGroup("diagnosis", ("IGM", "NME"), "softmax", gate="lesion")
 FINDING = LabelGroup("finding", ("lesion",), "sigmoid")

@@ -7,7 +7,6 @@ from sklearn.metrics import roc_auc_score
 
 from napari_breast_ai.training.errors import TrainingError
 from napari_breast_ai.training.metrics import (
-    accuracy,
     auc,
     auc_bootstrap,
     auc_delong,
@@ -74,11 +73,6 @@ def test_wilson_limits_solve_the_score_equation():
     assert proportion(0, 9).low < 1e-12 and proportion(9, 9).high > 1 - 1e-12
 
 
-def test_accuracy_counts():
-    e = accuracy(["a", "b", "b"], ["a", "b", "a"])
-    assert e.value == pytest.approx(2 / 3) and e.n == 3
-
-
 def test_perfect_separation_keeps_a_wide_interval():
     e = auc_delong([1, 2, 3, 4, 5, 6], [0, 0, 0, 1, 1, 1])
     assert e.value == 1 and e.high == pytest.approx(1) and e.low == pytest.approx(proportion(3, 3).low)
@@ -112,7 +106,6 @@ def test_bootstrap_by_patient_is_wider_where_slices_of_a_patient_are_alike():
         (lambda: auc([1, 2], [1, 1]), "both classes"),
         (lambda: auc([1, np.nan], [0, 1]), "not finite"),
         (lambda: proportion(3, 2), "not a proportion"),
-        (lambda: accuracy([], []), "not a proportion"),
     ],
 )
 def test_impossible_figures_are_said(call, words):

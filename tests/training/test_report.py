@@ -297,7 +297,7 @@ def test_failures_are_the_worst_one_a_patient_with_their_pictures(tmp_path):
     (tmp_path / "evaluation.json").write_text(json.dumps(data))
     run = read_run(tmp_path / "evaluation.json")
     text = make_report([run])
-    assert 1 <= text.count("data:image/png;base64,") <= 6
+    assert 1 <= text.count("data:image/jpeg;base64,") <= 6
 
     def miss(row):
         score = row["scores"]["IGM"]
@@ -309,8 +309,8 @@ def test_failures_are_the_worst_one_a_patient_with_their_pictures(tmp_path):
     (tmp_path / "over.png").write_text("no picture")
     assert "cannot be read" in Page(make_report([run])).words
     given = {(worst["case_id"], worst["slice"]): np.zeros((8, 8, 3))}
-    assert make_report([run], pictures=given).count("data:image/png") == 1
-    assert make_report([run], pictures=given, hide_names=True).count("data:image/png") == 1
+    assert make_report([run], pictures=given).count("data:image/jpeg") == 1
+    assert make_report([run], pictures=given, hide_names=True).count("data:image/jpeg") == 1
 
 
 def test_attention_and_the_course_of_training_are_shown_where_they_are():
@@ -410,6 +410,8 @@ def test_what_train_writes_is_read_as_it_was_meant():
                 )
     data = document(rows, None, labels=labels, patients=patients, warnings=["Case c3 has no box."])
     data["recipe"] = None
+    hidden_ids = {"version": 1, "salt": "s", "cases": 1, "patients": ["5a17ed"], "images": ["c0ffee"]}
+    data |= {"trained_on": hidden_ids, "known": {"compared": "patients and images"}}
     data["operating_points"] = {
         "dense": {"threshold": 0.4321, "rule": "Youden", "chosen_on": "32 validation patients"}
     }
@@ -425,6 +427,9 @@ def test_what_train_writes_is_read_as_it_was_meant():
     assert (
         "Threshold 0.432: Youden, chosen on 32 validation patients." in words
         and "Case c3 has no box." in words
+    )
+    assert "5a17ed" not in words and "c0ffee" not in words, (
+        "hashes of people and images tell a reader nothing"
     )
     without = Page(make_report([run], hide_names=True)).words
     assert "Case c3" not in without and not re.search(r"\bp\d", without)

@@ -7,6 +7,8 @@ from napari_breast_ai.core import Box
 from napari_breast_ai.models import ImageSource, PreparationSpec
 from napari_breast_ai.training.errors import TrainingError
 from napari_breast_ai.training.gather import check_images, examples_from
+from napari_breast_ai.training.order import Order
+from napari_breast_ai.training.outlook import check
 from napari_breast_ai.training.table import ask, check_labels, read_cohort
 
 PICTURE = PreparationSpec(ImageSource("picture"), (64, 64))
@@ -48,7 +50,8 @@ def test_everything_wrong_with_a_table_is_said_on_its_line(tmp_path):
     assert "practice" in texts(cohort.problems, 6)[1]
     assert "two splits" in texts(cohort.problems, 7)[0]
     found = check_labels(cohort, ask(cohort, ["label"]), folds=5)
-    assert "Patient “p1”" in texts(found, 7)[0]
+    (differing,) = [one for one in found if "cases that differ in label (“p1” in lines 2 and 7)" in one.text]
+    assert not differing.fatal
     assert any("5 folds need at least 5" in text for text in texts(found, 0))
     assert all(problem.fatal for problem in cohort.problems)
 
@@ -145,3 +148,43 @@ def test_a_volume_gives_the_slices_that_a_reader_boxed(tmp_path):
     examples, problems = examples_from(cohort, questions, spec, reader="ann")
     assert examples.slices == (2, 4)
     assert "no lesion's box" in problems[0].text and not problems[0].fatal
+
+    # The classes of the boxes themselves, slice by slice: lesions of one case need not be of one kind.
+    path = journal_path(tmp_path / "s0", volume.identity, "ann")
+    more = Journal(path, "ann", study_uid=volume.identity.study_uid)
+    more.add(Box(4, 30, 30, 40, 40, "IGM"))
+    more.add(Box(5, 30, 30, 40, 40, "IGM"))
+    more.add(Box(3, 30, 30, 40, 40, "cyst"))
+    (of_boxes,) = ask(cohort, ["boxes=IGM,NME"])
+    assert not check_labels(cohort, [of_boxes], folds=5)
+    examples, _ = examples_from(cohort, [of_boxes], spec, reader="ann")
+    assert examples.slices == (2, 4, 5)
+    assert examples.labels == {"boxes": ("NME", "IGM", "IGM")}, "a slice with both counts as the first"
+    assert [len(boxes) for boxes in examples.boxes] == [1, 2, 1]
+    # The look before the start counts what the training will take.
+    order = Order(
+        str(cohort.source), ("boxes=IGM,NME",), weights="random", reader="ann", out=str(tmp_path / "out")
+    )
+    found = []
+    assert check(order, found.append).slices == 3
+    assert [(one.problem.line, one.problem.fatal) for one in found] == [(3, False)]
+    (other,) = ask(cohort, ["boxes=cyst,abscess"])
+    assert examples_from(cohort, [other], spec, reader="ann")[0].slices == (3,)
+    (none,) = ask(cohort, ["boxes=x,y"])
+    with pytest.raises(TrainingError, match="no box of the classes that were asked for"):
+        examples_from(cohort, [none], spec, reader="ann")
+    with pytest.raises(TrainingError, match="Name the classes of boxes"):
+        ask(cohort, ["boxes"])
+
+
+def test_the_split_column_is_found_however_it_is_written(tmp_path):
+    lines = [
+        "case_id,patient_id,path,label,Split",
+        "a,p1,a.png,x,train",
+        "b,p1,b.png,y,test",
+        "c,p2,c.png,y,odd",
+    ]
+    cohort = read_cohort(write(tmp_path, lines))
+    assert cohort.rows[0].columns["split"] == "train"
+    assert "two splits" in texts(cohort.problems, 3)[0]
+    assert "“odd” is unknown" in texts(cohort.problems, 4)[0]

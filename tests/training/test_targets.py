@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_breast_ai.core import Box
-from napari_breast_ai.training.targets import boxes_to_map, covered_fraction, mask_to_map
+from napari_breast_ai.inference.box_cells import boxes_to_map, covered_fraction, mask_to_map
 
 edges = st.integers(-8, 60)
 box_lists = st.lists(st.tuples(edges, edges, st.integers(1, 30), st.integers(1, 30)), max_size=4)

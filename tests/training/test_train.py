@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 
 from napari_breast_ai.cli import main
-from napari_breast_ai.models import RECIPES, build
+from napari_breast_ai.inference import FeatureCache
+from napari_breast_ai.models import RECIPES, build, load_bundle
 from napari_breast_ai.training.errors import LeakError, TrainingError
-from napari_breast_ai.training.features import FeatureCache, extract
+from napari_breast_ai.training.features import extract
 from napari_breast_ai.training.protocol import ProtocolSpec, divide
 from napari_breast_ai.training.recipe import read_recipe, recipe_names
 
@@ -107,19 +108,59 @@ def test_the_whole_way_and_again(table, tmp_path, recipe, protocol, capsys):
 
     shown = tmp_path / "shown"
     bundle = tmp_path / "one" / "bundle"
+    for entry in evaluation["gallery"]:  # the models may be right everywhere
+        assert ("has learnt" in entry["shows"]) == (recipe == "squeezenet-ridge")
+    assert json.loads((bundle / "evaluation.json").read_text())["gallery"] == []
+    made = load_bundle(bundle)
+    fitted = {(p["repeat"], p["fold"]) for p in evaluation["predictions"] if p["part"] == "validation"}
+    assert len(made.folds) == len(fitted) > 1, "pooling and head of each fold, for intervals"
+    size = (bundle / "folds.safetensors").stat().st_size / len(made.folds)
+    assert size < 0.2 * (bundle / "model.safetensors").stat().st_size
+    for one in evaluation["calibration"].values():
+        assert one["error"] > 0
+    assert made.ranges.studies == (32 if protocol == "sequential" else 40)
+    assert made.ranges.numbers["rows"].median == 64 and made.ranges.choices["image"] == {
+        "picture": made.ranges.studies
+    }
+    assert made.ranges.features.distances[0] < made.ranges.features.distances[2]
+    for one in made.calibration.temperatures.values():
+        assert one.chosen_on == f"{16 if protocol == 'sequential' else 20} validation patients"
     for file in bundle.iterdir():
         if file.suffix != ".safetensors":
             assert '"p1"' not in file.read_text() and '"c1"' not in file.read_text(), file.name
     assert main(["predict", str(table.parent / "3.png"), "--model", str(bundle), "--out", str(shown)]) == 0
     told = json.loads((shown / "prediction.json").read_text())
     assert "the picture itself" in json.dumps(told)
-    assert main(["evaluate", str(bundle), str(table), "--out", str(tmp_path / "again")]) == 0
+    assert "<html" in (tmp_path / "one" / "report.html").read_text()
+    assert main(["evaluate", str(bundle), str(table), "--out", str(tmp_path / "one")]) == 1
+    assert "holds a training" in capsys.readouterr().err
+    assert (tmp_path / "one" / "evaluation.json").read_bytes() == first
+    # Whom it was trained on is left out; of a cross-validation that is everybody.
+    status = main(["evaluate", str(bundle), str(table), "--out", str(tmp_path / "others")])
+    if protocol == "sequential":
+        others = json.loads((tmp_path / "others" / "evaluation.json").read_text())
+        assert status == 0 and {p["patient_id"] for p in others["patients"]} == {
+            f"p{i}" for i in range(16, 20)
+        }
+        assert (
+            "trained on 16 of the table's 20 patients (found 16 by their id and 32 cases by equal images"
+            in (others["warnings"][0])
+        )
+        assert others["known"] == {
+            "compared": "patients and images",
+            "patients": 16,
+            "cases by images": 32,
+            "left out": True,
+        }
+    else:
+        assert status == 1 and "every patient of" in capsys.readouterr().err
+    assert main(["evaluate", str(bundle), str(table), "--known", "--out", str(tmp_path / "again")]) == 0
     again = json.loads((tmp_path / "again" / "evaluation.json").read_text())
     score = next(p["scores"]["square"] for p in again["predictions"] if p["case_id"] == "c3")
     with (shown / "probabilities.csv").open() as file:
         head, row = (line.strip().split(",") for line in list(file)[:2])
     assert float(row[head.index("square")]) == pytest.approx(score, abs=0.02)
-    assert "from this very table" in " ".join(again["warnings"])
+    assert "the figures flatter the model" in again["warnings"][0] and len(again["patients"]) == 20
 
 
 def test_several_label_columns_and_a_binary_one(table, tmp_path):

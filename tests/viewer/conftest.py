@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QSettings
 
 with warnings.catch_warnings():
     # napari's own models use a setting that pydantic 2 calls old; it is said once, at napari's import.
@@ -30,8 +31,12 @@ from napari_breast_ai.core import (
     PhaseTimes,
     Prediction,
 )
-from napari_breast_ai.viewer import notices
+from napari_breast_ai.viewer import notices, tasks
 from napari_breast_ai.viewer.session import Session, get_session
+from napari_breast_ai.viewer.widgets import choose, result_panel, section
+
+if TYPE_CHECKING:
+    from hand import Window
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,6 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_BREAST_AI_DATA", str(tmp_path / "user-data"))
     monkeypatch.setattr(notices, "_checked", True)
+    file = str(tmp_path / "remembered.ini")
+    for module in (section, choose, result_panel):
+        monkeypatch.setattr(module, "settings", lambda: QSettings(file, QSettings.Format.IniFormat))
 
 
 def make_volume(
@@ -104,6 +112,30 @@ def make_boxes() -> tuple[Box, ...]:
         Box(4, 9.5, 9.5, 20.5, 25.5, "IGM", "t1", "truth"),
         Box(5, 9.5, 9.5, 18.5, 25.5, "IGM", "t2", "truth"),
     )
+
+
+@pytest.fixture
+def open_window(
+    make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Window]]:
+    """Opens a real window with some of the docks: nobody looks for models, and no notification pops up."""
+    from hand import Window
+
+    monkeypatch.setattr(tasks, "list_models", lambda session, done: None)
+    for name in ("warn", "complain"):
+        monkeypatch.setattr(notices, name, lambda sentence: None)
+    opened: list[Window] = []
+
+    def of(*docks: str, size: tuple[int, int] = (1600, 1000)) -> Window:
+        viewer = make_napari_viewer(show=True)
+        viewer.window.resize(*size)
+        opened.append(Window(viewer, qtbot, docks or ("Review",)))
+        return opened[-1]
+
+    yield of
+    for one in opened:
+        one.session.shut_down()
+        one.__dict__.clear()
 
 
 @pytest.fixture

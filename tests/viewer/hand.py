@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent, QWheelEvent
+from qtpy.QtGui import QCursor, QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
@@ -41,6 +41,9 @@ class Window:
                 "napari-breast-ai", name, tabify=bool(self.docks)
             )
         self.dock = self.docks[docks[0]]
+        # Where it is in nobody's way: a pointer over the canvas would draw along.
+        screen = self.dock.screen().geometry()
+        QCursor.setPos(screen.bottomRight())
         self.settle()
 
     def settle(self, ms: int = 50) -> None:
@@ -59,9 +62,11 @@ class Window:
 
     @property
     def canvas(self) -> QWidget:
-        """The widget that gets the mouse, found as the screen would find it: under the middle of the window."""
-        top = self.dock.window()
-        found = [one for one in top.findChildren(QWidget) if type(one).__name__.startswith("CanvasBackend")]
+        """The widget that gets the mouse, found as the screen would find it: in the middle of the window."""
+        middle = self.dock.window().centralWidget()
+        found = [
+            one for one in middle.findChildren(QWidget) if type(one).__name__.startswith("CanvasBackend")
+        ]
         (canvas,) = [one for one in found if one.isVisible()]
         return canvas
 
@@ -76,22 +81,21 @@ class Window:
 
     def point(self, row: float, column: float) -> None:
         """Move the pointer over a pixel of the image."""
-        at = self.at(row, column)
-        QTest.mouseMove(self.canvas, at)
+        self._move(self.at(row, column), Qt.MouseButton.NoButton)
         self.settle(20)
-        # The screen tells of its pointer in its own time, and of where it was before: what counts is said last.
+
+    def _move(self, at: QPointF | QPoint, held: Qt.MouseButton) -> None:
+        """The event of a move, without the screen's own pointer, which tells of itself in its own time."""
         pos = QPointF(at)
-        none = Qt.MouseButton.NoButton
         event = QMouseEvent(
             QMouseEvent.Type.MouseMove,
             pos,
-            QPointF(self.canvas.mapToGlobal(at)),
-            none,
-            none,
-            Qt.KeyboardModifier.NoModifier,
+            QPointF(self.canvas.mapToGlobal(pos.toPoint())),
+            Qt.MouseButton.NoButton,
+            held,
+            NONE,
         )
         QApplication.sendEvent(self.canvas, event)
-        self.settle(20)
 
     def drag(self, start: Place, end: Place, button: Qt.MouseButton = LEFT) -> None:
         """Press a button, move, let go."""
@@ -106,16 +110,7 @@ class Window:
     def go_on(self, start: Place, end: Place, button: Qt.MouseButton = LEFT) -> None:
         a, b = self.at(*start), self.at(*end)
         for part in (0.25, 0.5, 0.75, 1.0):
-            pos = QPointF(a + (b - a) * part)
-            event = QMouseEvent(
-                QMouseEvent.Type.MouseMove,
-                pos,
-                QPointF(self.canvas.mapToGlobal(pos.toPoint())),
-                Qt.MouseButton.NoButton,
-                button,
-                NONE,
-            )
-            QApplication.sendEvent(self.canvas, event)
+            self._move(a + (b - a) * part, button)
             self.settle(15)
 
     def end_drag(self, end: Place, button: Qt.MouseButton = LEFT) -> None:

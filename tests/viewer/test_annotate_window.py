@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from qtpy.QtTest import QTest
 from conftest import make_volume
 from napari_breast_ai.annotations import Journal, Placing, journal_path
 from napari_breast_ai.annotations.lesions import lesions
+from napari_breast_ai.annotations.protocol import BoxClass, read_protocol
 from napari_breast_ai.annotations.store import LineStore
 from napari_breast_ai.core import Box, BreastAIError
 from napari_breast_ai.phantom import write_dicom
@@ -33,18 +34,11 @@ Key = Qt.Key
 
 
 @pytest.fixture
-def window(make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
-    monkeypatch.setattr(tasks, "list_models", lambda session, done: None)
-    for name in ("warn", "complain"):
-        monkeypatch.setattr(notices, name, lambda sentence: None)
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1600, 1000)
-    made = Window(viewer, qtbot, ("Annotate", "Cases"))
+def window(open_window: Callable[..., Window]) -> Window:
+    made = open_window("Annotate", "Cases")
     made.docks["Cases"].tabs.setCurrentIndex(1)
     made.raise_dock("Annotate")
-    yield made
-    made.session.shut_down()
-    made.__dict__.clear()
+    return made
 
 
 @pytest.fixture
@@ -656,6 +650,52 @@ def test_a_case_that_cannot_be_read_is_skipped(window: Window, cases: Path) -> N
     assert (log.standing(log.turns[1]).status, log.standing(log.turns[1]).reason) == ("skipped", "broken")
 
 
+def test_a_case_whose_boxes_cannot_be_read_is_skipped(window: Window, cases: Path) -> None:
+    session = window.session
+    open_list(window, cases)
+    identity = session.volume.identity
+    window.press(Key.Key_PageDown)
+    arrived(window, 1)
+    place = journal_path(cases / "case0", identity, session.reader)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(b'{"something": "else"}\n')
+    window.press(Key.Key_PageUp)
+    arrived(window, 0)
+    assert session.journal is None
+    QTest.keyClicks(window.docks["Annotate"].case.reason, "somebody else's file")
+    window.click(window.docks["Annotate"].case.skip_button)
+    arrived(window, 1)
+    log = session.reading.log
+    assert log.standing(log.turns[0]).status == "skipped"
+    assert place.read_bytes() == b'{"something": "else"}\n'
+
+
+def test_the_classes_are_changed_in_the_dock(window: Window, cases: Path) -> None:
+    session = window.session
+    open_list(window, cases)
+    panel = window.docks["Annotate"].classes
+    window.click(panel.change_button)
+    editor = panel.editor
+    assert editor.isVisible() and [one.text() for one in editor.names] == list(session.protocol.labels)
+    first = session.protocol.labels[0]
+    window.click(editor.add_button)
+    QTest.keyClicks(editor.names[-1], first)
+    window.click(editor.save_button)
+    assert "same name" in editor.complaint.text() and editor.isVisible()
+    editor.names[-1].clear()
+    QTest.keyClicks(editor.names[-1], "cyst")
+    editor.set_color(len(editor.names) - 1, "#123456")
+    window.click(editor.save_button)
+    assert not editor.isVisible() and session.protocol.labels[-1] == "cyst"
+    assert read_protocol(cases).classes[-1] == BoxClass("cyst", "#123456"), "kept beside the list"
+    window.press(Key(Key.Key_0 + len(session.protocol.labels)))
+    assert session.current_label == "cyst"
+    window.press(Key.Key_B)
+    window.drag((20, 20), (40, 40))
+    assert boxes(window)[0].label == "cyst"
+    window.raise_dock("Annotate")
+
+
 # ------------------------------------------------------------- the wrong case
 
 
@@ -779,7 +819,7 @@ def test_a_newer_journal_is_shown_and_left_alone(window: Window, tmp_path: Path)
     journal = Journal(path, "anna", placing=Placing.of(volume))
     journal.add(Box(6, 20, 20, 40, 40, "IGM"))
     path.write_text(
-        path.read_text().replace('"version":2', '"version":99').replace('"version": 2', '"version": 99')
+        path.read_text().replace('"version":3', '"version":99').replace('"version": 3', '"version": 99')
     )
     before = path.read_bytes()
     session.show_study(volume, str(tmp_path))

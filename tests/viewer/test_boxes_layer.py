@@ -184,7 +184,7 @@ def test_a_newer_journal_is_shown_and_cannot_be_edited(
     volume = make_volume()
     journal = Journal(journal_path(tmp_path, volume.identity, "anna"), "anna")
     journal.add(Box(3, 5, 5, 10, 10, "NME"))
-    journal.path.write_text(journal.path.read_text().replace('"version":2', '"version":9'))
+    journal.path.write_text(journal.path.read_text().replace('"version":3', '"version":9'))
     session.show_study(volume, str(tmp_path))
     assert "newer version" in told[0]
     assert len(layer(session).data) == 1 and not layer(session).editable

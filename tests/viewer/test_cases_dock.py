@@ -223,7 +223,7 @@ def test_cancel_and_what_is_missing(
     monkeypatch.setattr(study, "scan", held)
     hand.session.cases.scan(case)
     assert hand.dock.progress.isVisible()
-    hand.click(hand.dock.cancel_button)
+    hand.click(hand.dock.progress.cancel_button)
     stopped.set()
     hand.wait(lambda: not hand.session.workers.running("scan"))
     assert hand.session.cases.index is None and not hand.dock.progress.isVisible()
@@ -272,6 +272,55 @@ def test_beside_in_a_second_canvas(hand: Hand, case: Path, told: list[str]) -> N
     hand.session.go_to(3)
     assert not beside.model.layers
     assert told == ["6 series are joined as phases of one scan."]
+
+
+def test_a_series_beside_goes_with_its_study(
+    hand: Hand, case: Path, tmp_path: Path, phantom_factory: Callable[..., Any], told: list[str]
+) -> None:
+    """It stays while its study does, in whatever order of phases, and goes when another patient comes, or nobody."""
+    session = hand.session
+
+    def beside() -> list[Any]:
+        return [dock for name, dock in hand.viewer.window.dock_widgets.items() if name.startswith("Beside")]
+
+    def open_study() -> None:
+        hand.key(Qt.Key.Key_Return)
+        hand.wait(lambda: session.volume is not None and session.complete and session.workers.busy is None)
+        QTest.qWait(100)
+
+    def open_beside() -> Any:
+        hand.point(next(one for one in hand.items() if one.text(1) == "subtraction"))
+        hand.key(Qt.Key.Key_B)
+        hand.wait(lambda: len(beside()) == 1)
+        return beside()[0].beside
+
+    hand.look_at(case)
+    open_study()
+    model = open_beside()
+    first = session.volume
+    hand.point(next(one for one in hand.items() if one.font(0).bold()))
+    hand.key(Qt.Key.Key_Right)
+    hand.point(hand.tree.currentItem().child(1))
+    hand.press("pre")
+    hand.wait(lambda: session.volume is not first and session.complete)
+    QTest.qWait(50)
+    assert len(beside()) == 1, "the phases of the same study are told otherwise"
+    session.go_to(4)
+    QTest.qWait(50)
+    assert round(float(model.index[0])) == 4, "and it is linked to what is on the screen now"
+
+    other = tmp_path / "other"
+    write_dicom(phantom_factory("igm", seed=3, shape=(6, 64, 64)), other, "siemens")
+    hand.look_at(other)
+    open_study()
+    assert beside() == [] and not model.model.layers, "another patient"
+
+    model = open_beside()
+    hand.viewer.layers.remove("Dynamic")
+    QTest.qWait(50)
+    assert session.volume is None
+    assert beside() == [] and not model.model.layers, "nobody"
+    assert not any("wrong" in one for one in told)
 
 
 class TestTheScreenFollows:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from napari_breast_ai.phantom import write_dicom
 from napari_breast_ai.study import Loader, read_study
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices, tasks
-from napari_breast_ai.viewer.session import Session, first_look, get_session
+from napari_breast_ai.viewer.layers import first_look
+from napari_breast_ai.viewer.recall import Recall
+from napari_breast_ai.viewer.session import Session, get_session
 
 pytestmark = [
     pytest.mark.xdist_group("window"),
@@ -55,6 +58,12 @@ class Gate:
 
         monkeypatch.setattr(Loader, "_read", slow)
         monkeypatch.setattr(Loader, "load", noted)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in a model's place cannot be got ready."""
+    monkeypatch.setattr(Recall, "look", lambda recall: None)
 
 
 @pytest.fixture
@@ -97,18 +106,18 @@ def test_the_first_slice_is_shown_before_the_rest_is_read(
     phase, z = first_look(session.volume)
     assert (session.phase_index, session.slice_index) == (phase, z)
     assert session.loader.loaded[phase, z]
-    np.testing.assert_array_equal(session._dynamic.data[phase, z], truth[phase, z])
+    np.testing.assert_array_equal(session.showing.dynamic.data[phase, z], truth[phase, z])
     assert truth[phase, z].any()
-    limits = tuple(session._dynamic.contrast_limits)
+    limits = tuple(session.showing.dynamic.contrast_limits)
     assert limits[1] > limits[0] + 10, "the contrast is that of the slice, not of the empty ones"
     with pytest.raises(BreastAIError, match="still being read"):
-        session.set_bundle(object())
+        session.set_bundle(SimpleNamespace(spec=None, evaluation={}, ref=None))
         tasks.run_model(session)
     gate.open.set()
     qtbot.waitUntil(lambda: not session.workers.running(tasks.PIXELS), timeout=60_000)
     assert session.complete
     np.testing.assert_array_equal(session.volume.data, truth)
-    assert tuple(session._dynamic.contrast_limits) == limits
+    assert tuple(session.showing.dynamic.contrast_limits) == limits
 
 
 def gate_free(folder: Path, gate: Gate) -> Any:
@@ -128,7 +137,7 @@ def test_the_slice_on_the_screen_is_drawn_when_it_comes(
 ) -> None:
     start(session, folder, qtbot)
     session.go_to(0, 0)
-    layer = session._dynamic
+    layer = session.showing.dynamic
     drawn: list[Any] = []
     layer.events.set_data.connect(lambda event: drawn.append(layer.get_value((0, 0, 20.0, 20.0), world=True)))
     gate.open.set()
@@ -150,7 +159,7 @@ def test_stopped_half_way(session: Session, folder: Path, gate: Gate, told: list
     assert session.volume is not None and not session.complete
     assert any("slices are empty" in sentence for sentence in told)
     assert not session.volume.data[~session.loader.loaded].any()
-    session.set_bundle(object())
+    session.set_bundle(SimpleNamespace(spec=None, evaluation={}, ref=None))
     with pytest.raises(BreastAIError, match="not been read completely"):
         tasks.run_model(session)
     told.clear()

@@ -84,4 +84,10 @@ def test_samples_and_widgets(plugins: PluginManager) -> None:
     ((name, samples),) = plugins.iter_sample_data()
     assert name == "napari-breast-ai"
     assert [sample.key for sample in samples] == ["phantom-igm", "phantom-nme"]
-    assert [widget.display_name for widget in plugins.iter_widgets()] == ["Cases", "Annotate", "Review"]
+    assert [widget.display_name for widget in plugins.iter_widgets()] == [
+        "Cases",
+        "Annotate",
+        "Review",
+        "Kinetics",
+        "Train",
+    ]

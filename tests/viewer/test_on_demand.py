@@ -17,9 +17,10 @@ from napari_breast_ai.phantom import write_dicom
 from napari_breast_ai.study import Loader, read_study
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices
+from napari_breast_ai.viewer.layers import first_look
 from napari_breast_ai.viewer.on_demand import OnDemand, UnreadWarning
 from napari_breast_ai.viewer.reader import read
-from napari_breast_ai.viewer.session import first_look, get_session
+from napari_breast_ai.viewer.session import get_session
 
 window = [
     pytest.mark.xdist_group("window"),

@@ -123,8 +123,11 @@ def test_display_settings_reach_the_layers(session: Session, volume: DceVolume) 
     cam = session.heat.layer(look.GRADCAM)
     assert cam is not None and cam.name == "Grad-CAM lesion"
     assert (cam.opacity, attention.opacity) == (0.3, 0.3)
-    np.testing.assert_allclose(cam.contrast_limits, (1.35, 2.7), rtol=1e-5)
-    np.testing.assert_allclose(attention.contrast_limits, (0.5, 1.0))
+    np.testing.assert_allclose(cam.contrast_limits, (0, 2.7), rtol=1e-5)
+    np.testing.assert_allclose(attention.contrast_limits, (0, 1.0))
+    for layer in (cam, attention):
+        alpha = layer.colormap.map(np.array([0.49, 0.51]))[:, 3]
+        assert alpha[0] == 0 < alpha[1], "clear below the threshold; the scale stays"
     session.set_display(label="IGM", attention=False)
     assert session.heat.layer(look.GRADCAM) is cam, "the layer is used again"
     np.testing.assert_array_equal(cam.data, prediction.gradcam["IGM"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from conftest import make_boxes, make_prediction, make_volume
+from napari_breast_ai.annotations.worklist import Worklist
 from napari_breast_ai.core import Box, DceVolume
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer.session import Session
@@ -115,3 +116,24 @@ def test_layers_in_between_are_left_alone(session: Session) -> None:
     session.viewer.add_image(np.zeros((5, 5)), name="mine")
     session.show_study(make_volume(uid="9.9", n_phases=1))
     assert "mine" in session.viewer.layers and "Subtraction" not in session.viewer.layers
+
+
+def test_pictures_of_a_list_keep_the_subtraction_for_the_next_study(session: Session) -> None:
+    """Making the layer anew takes napari the better part of a second."""
+    session.reading.worklist = cast(Worklist, object())
+    picture, study = make_volume(n_phases=1, n_slices=1), make_volume(uid="9.9")
+    session.show_study(picture)
+    spare = session.viewer.layers["Subtraction"]
+    assert not spare.visible
+    session.editing.flip_subtraction()
+    assert not spare.visible, "there is nothing but black to show over the picture"
+    session.show_study(study)
+    assert session.viewer.layers["Subtraction"] is spare
+    check(session, study)
+    session.editing.flip_subtraction()
+    assert spare.visible
+    session.show_study(make_volume(uid="8.8", n_phases=1))
+    assert session.viewer.layers["Subtraction"] is spare and not spare.visible
+    session.reading.worklist = None
+    session.show_study(picture)
+    assert "Subtraction" not in session.viewer.layers

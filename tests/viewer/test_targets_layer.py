@@ -4,7 +4,7 @@ import numpy as np
 
 from conftest import make_prediction, make_volume
 from napari_breast_ai.core import Box
-from napari_breast_ai.training.targets import boxes_to_map
+from napari_breast_ai.inference.box_cells import boxes_to_map
 from napari_breast_ai.viewer.session import Session
 from napari_breast_ai.viewer.targets_layer import RESNET_GRID, TargetsView
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from qtpy.QtWidgets import QApplication, QWidget
 from conftest import make_boxes, make_prediction, make_volume
 from napari_breast_ai.annotations import Journal
 from napari_breast_ai.core import BreastAIError
+from napari_breast_ai.models.calibration import CaseCalibration
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices, tasks
+from napari_breast_ai.viewer.recall import Recall
 
 pytestmark = [
     # One process for all windows: they share a screen.
@@ -27,6 +30,12 @@ pytestmark = [
     # Third parties' own: vispy asks numpy in an old way, napari's fixture compares versions in one.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models made by hand cannot be got ready."""
+    monkeypatch.setattr(Recall, "look", lambda recall: None)
 
 
 @pytest.fixture
@@ -53,8 +62,22 @@ class HandMadeBundle:
     """Stands in a Bundle's place where the run itself is not what is tested."""
 
     def __init__(self) -> None:
-        self.ref = make_prediction(make_volume()).model
+        from napari_breast_ai.models import RECIPES
+
+        said = make_prediction(make_volume())
+        self.ref = said.model
         self.folder = Path("by-hand")
+        self.spec = SimpleNamespace(
+            groups=said.groups,
+            labels=said.labels,
+            pooling=SimpleNamespace(kind="average"),
+            preparation=RECIPES["squeezenet-narrow"].preparation,
+        )
+        self.ranges = None
+        self.calibration, self.folds = CaseCalibration(), ()
+
+    def operating_point(self, label: str) -> None:
+        """It has none."""
 
 
 def test_the_main_job_by_hand(window: Window, told: list[str]) -> None:
@@ -112,7 +135,7 @@ def test_the_main_job_by_hand(window: Window, told: list[str]) -> None:
     session.set_bundle(bundle)
     assert dock.model.volume_button.isEnabled()
     window.click(dock.model.volume_button)
-    window.wait(lambda: session.prediction is not None)
+    window.wait(lambda: session.prediction is not None and not session.prediction.pending)
     assert session.prediction.slices == tuple(range(12))
     assert "Attention" in [layer.name for layer in window.viewer.layers]
     assert not told
@@ -129,7 +152,7 @@ def test_the_main_job_by_hand(window: Window, told: list[str]) -> None:
     window.click(strip, QPoint(round(strip.x_of(9)), 10))
     assert session.slice_index == 9 and window.viewer.dims.current_step[1] == 9
     assert "Slice 9" in session.readout.text
-    assert strip.describe(6).endswith("boxed")
+    assert strip.describe(6).endswith("boxed as NME")
 
 
 def test_a_run_is_cancelled_and_leaves_nothing(
@@ -161,6 +184,53 @@ def test_a_run_is_cancelled_and_leaves_nothing(
     assert session.prediction is None and [layer.name for layer in window.viewer.layers] == before
     assert dock.model.volume_button.isEnabled() and not dock.model.cancel_button.isVisible()
     assert told == []
+
+
+def test_cancel_stops_what_its_bar_names_and_nothing_else(
+    window: Window, monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
+    """Reading goes on behind a run that is cancelled; and where no model runs, the bar names what does."""
+    session, dock = window.session, window.dock
+    session.show_study(make_volume())
+    session.set_bundle(HandMadeBundle())
+    go_on, ended = threading.Event(), []
+
+    def slow(*given: Any, progress: Any, **more: Any) -> Any:
+        for step in range(2000):
+            progress(step, 2000, "backbone")
+            threading.Event().wait(0.005)
+
+    def read(progress: Any) -> str:
+        for step in range(2000):
+            progress(step, 2000, "slices")
+            if go_on.wait(0.005):
+                break
+        return "read"
+
+    monkeypatch.setattr("napari_breast_ai.inference.predict", slow)
+    window.click(dock.model.volume_button)
+    session.workers.start(
+        "by hand", "Read", read, done=ended.append, failed=session.fail, cancelled=lambda: ended.append("cut")
+    )
+    window.wait(lambda: dock.model.progress.value() > 0)
+    assert dock.model.progress.text().startswith("Backbone")
+    window.click(dock.model.cancel_button)
+    window.wait(lambda: not session.workers.running(tasks.RUN))
+    assert session.workers.running("by hand") and not session.workers.job("by hand").cancelling
+    window.wait(lambda: dock.model.progress.text().startswith("Slices"))
+    assert dock.model.cancel_button.isEnabled()
+    go_on.set()
+    window.wait(lambda: bool(ended))
+    assert ended == ["read"] and not dock.model.cancel_button.isVisible()
+
+    go_on.clear()
+    session.workers.start(
+        "by hand", "Read", read, done=ended.append, failed=session.fail, cancelled=lambda: ended.append("cut")
+    )
+    window.wait(lambda: dock.model.cancel_button.isVisible())
+    window.click(dock.model.cancel_button)
+    window.wait(lambda: len(ended) == 2)
+    assert ended == ["read", "cut"] and told == []
 
 
 def test_this_slice_only_and_a_study_changed_meanwhile(

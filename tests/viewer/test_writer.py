@@ -50,7 +50,7 @@ def alike(one: Any, other: Any) -> None:
 def test_written_and_read_again(plugins: PluginManager, session: Session, tmp_path: Path, name: str) -> None:
     volume = make_volume()
     session.show_study(volume)
-    written = saved(plugins, tmp_path / name, [session._dynamic])
+    written = saved(plugins, tmp_path / name, [session.showing.dynamic])
     assert all(Path(one).is_file() for one in written)
     alike(read_study(written[0] if "nii" in name else tmp_path / "a"), volume)
     # All images of the study, its subtraction and heat maps among them, are one study too.
@@ -88,11 +88,11 @@ def test_what_is_no_study_is_said(plugins: PluginManager, session: Session, tmp_
         saved(plugins, tmp_path / "a.nii.gz", [subtraction])
     other = Image(np.zeros((4, 5)), name="A photograph")
     with pytest.raises(BreastAIError, match="“A photograph” is no study"):
-        saved(plugins, tmp_path / "a.nii.gz", [session._dynamic, other])
+        saved(plugins, tmp_path / "a.nii.gz", [session.showing.dynamic, other])
     second = Image(*look.volume_layers(make_volume(uid="9.9"))[0][:1])
     second.metadata = look.entry(look.DYNAMIC, make_volume(uid="9.9"))
     with pytest.raises(BreastAIError, match="more than one study"):
-        saved(plugins, tmp_path / "a.nii.gz", [session._dynamic, second])
+        saved(plugins, tmp_path / "a.nii.gz", [session.showing.dynamic, second])
     assert not list(tmp_path.glob("a*"))
 
 
@@ -106,8 +106,8 @@ def test_by_napari_itself(tmp_path: Path, make_napari_viewer: Any) -> None:
     session = get_session(viewer, "anna")
     volume = make_volume()
     session.show_study(volume)
-    viewer.layers.selection = {session._dynamic}
-    offered, _ = file_extensions_string_for_layers([session._dynamic])
+    viewer.layers.selection = {session.showing.dynamic}
+    offered, _ = file_extensions_string_for_layers([session.showing.dynamic])
     assert "Study as NIfTI" in offered and "Study as DICOM" in offered
     written = viewer.layers.save(str(tmp_path / "a.nii.gz"), selected=True)
     assert [Path(one).name for one in written] == ["a.nii.gz", "a.json"]

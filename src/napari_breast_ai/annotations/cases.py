@@ -13,6 +13,7 @@ from ..places import FOLDER
 from .anchors import Anchor, Placing
 from .errors import AnnotationError
 from .journal import Journal
+from .opinions import Opinion
 from .records import SCHEMA, box_from_json
 from .state import geometry_from_json
 
@@ -40,6 +41,7 @@ class CaseRecord:
         suggested: what was suggested, as it was before anybody changed it, by who suggested it ("model:NAME",
             "enhancement"): what waits, and what was answered.
         hidden: how many boxes lie on no image of the stack; they are not among `boxes`.
+        opinions: what the reader thinks of the case and of models' answers.
         actions: all lines but headers, in order, each with `do` and `at` (ISO 8601, UTC).
         warnings: what was wrong with the file, in sentences.
     """
@@ -62,6 +64,7 @@ class CaseRecord:
     empty_images: Mapping[int, FrameRef] = field(default_factory=dict, repr=False)
     suggested: Mapping[str, tuple[Box, ...]] = field(default_factory=dict, repr=False)
     hidden: int = 0
+    opinions: tuple[Opinion, ...] = ()
     actions: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
 
@@ -148,6 +151,7 @@ def read_case(path: str | Path, case_id: str = "", placing: Placing | None = Non
         empty_images=journal.empty_images,
         suggested=_suggested(actions, journal, placing),
         hidden=journal.hidden,
+        opinions=journal.opinions,
         actions=tuple(actions),
         warnings=journal.warnings,
     )

@@ -9,7 +9,8 @@ from typing import Any
 from ..core import Box, FrameRef
 from .anchors import Anchor
 from .errors import AnnotationError
-from .ledger import Ledger, new_id
+from .ledger import Ledger, new_id, now
+from .opinions import Opinion, last
 from .records import box_to_json
 from .state import CASE, Step
 
@@ -90,6 +91,15 @@ class Journal(Ledger):
     def note(self) -> str:
         """What the person wrote about the case."""
         return self._state.note
+
+    @property
+    def opinions(self) -> tuple[Opinion, ...]:
+        """What the person thinks of the case and of models' answers, in the order of saying."""
+        return self._state.opinions
+
+    def opinion(self, seen: bool) -> Opinion | None:
+        """The last one that was said after (`seen`) or before a model's answer was shown, or None."""
+        return last(self._state.opinions, seen)
 
     @property
     def volume(self) -> Mapping[str, Any] | None:
@@ -232,6 +242,26 @@ class Journal(Ledger):
         """Keep a note about the case in place of the one before. Errors as `add`."""
         if text != self.note:
             self._act({"do": "note", "text": text})
+
+    def say_opinion(self, answer: str, note: str = "", about: Opinion | None = None) -> None:
+        """Keep what the reader thinks. Whether a model's answer was seen before is what the journal knows, not a claim.
+
+        Args:
+            answer: before, a class, “no lesion” or “unsure”; after, “agree”, “disagree” or “unsure”.
+            note: why.
+            about: whose answer is meant (`model`, `sha256`, `said`), where one was seen.
+
+        Raises:
+            AnnotationError: it is not an answer, or as `add`.
+        """
+        opinion = Opinion(answer, self.answer_seen, note)
+        if opinion.seen and about is not None:
+            opinion = replace(opinion, model=about.model, sha256=about.sha256, said=about.said)
+        if found := opinion.problems():
+            raise AnnotationError(" ".join(found))
+        known = self.opinion(opinion.seen)
+        if known is None or replace(known, at="") != opinion:
+            self._act({"do": "opinion", "at": now(), **opinion.to_json()})
 
     def undo(self) -> bool:
         """Take the last change back. Returns False where there is none. Errors as `add`.

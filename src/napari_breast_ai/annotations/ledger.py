@@ -22,7 +22,7 @@ from .store import LineStore, Outrun
 ATTEMPTS = 20
 """How often an action is planned anew where another window was faster and the drive knows no locks."""
 
-INCIDENTAL = ("volume", "open", "close", "torn")
+INCIDENTAL = ("volume", "open", "close", "shown", "torn")
 """Lines that nobody asked for."""
 
 
@@ -83,6 +83,7 @@ class Ledger:
         self._torn = False
         self._unended = False
         self._opened = ""
+        self._shown: list[dict[str, Any]] = []
         self._load([*self._store.read_rescue(), *unsaved])
 
     @property
@@ -128,6 +129,16 @@ class Ledger:
     def enter(self) -> None:
         """The case is on the screen now. Written with the first action: looking alone leaves no file."""
         self._opened = now()
+
+    def answer_shown(self, model: str, sha256: str) -> None:
+        """The reader sees what a model says of the case. Written with the next action, as `enter` is."""
+        if sha256 not in self._state.answers and all(one["sha256"] != sha256 for one in self._shown):
+            self._shown.append({"do": "shown", "model": model, "sha256": sha256, "at": now()})
+
+    @property
+    def answer_seen(self) -> bool:
+        """Whether the reader has seen a model's answer on this case."""
+        return bool(self._state.answers or self._shown)
 
     def leave(self) -> None:
         """The case has left the screen. Written where something was done since `enter`."""
@@ -304,7 +315,7 @@ class Ledger:
             except Outrun:
                 continue
             self._known.update(lines)
-            self._torn, self._unended, self._opened = False, False, ""
+            self._torn, self._unended, self._opened, self._shown = False, False, "", []
             self._apply(records, step)
             return
 
@@ -343,6 +354,7 @@ class Ledger:
             )
         if self._opened:
             lines.append({"do": "open", "at": self._opened})
+        lines += self._shown
         return [{**one, "key": new_id()} for one in lines]
 
     def _same_stack(self, placing: Placing) -> bool:

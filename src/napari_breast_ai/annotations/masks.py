@@ -5,24 +5,18 @@ A box covers the pixels whose centres it contains, edges included; boxes of one 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from math import ceil, floor
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
 from ..core import Box, Geometry
+from ..files import write_nifti
 from .cases import CaseRecord
 from .errors import AnnotationError
 from .places import slug
-
-_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SHEAR = 1e-4
 
 
 def mask(boxes: Iterable[Box], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -94,35 +88,11 @@ def write_masks(
     return tuple(planned), tuple(notes)
 
 
-def ras_affine(geometry: Geometry) -> NDArray[np.float64]:
-    """The affine of an array with axes (column, row, slice) in NIfTI's millimetres (right, front, head positive)."""
-    swap = np.eye(4)[[2, 1, 0, 3]]
-    affine: NDArray[np.float64] = _RAS @ geometry.affine @ swap
-    return affine
-
-
 def _write(path: Path, made: NDArray[np.uint8], geometry: Geometry) -> None:
-    make: Any = nibabel.Nifti1Image  # partly typed
-    affine = ras_affine(geometry)
-    image = make(made.transpose(2, 1, 0), affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine, 1)
-    if _is_orthogonal(geometry):
-        image.set_qform(affine, 1)
-    image.header["descrip"] = f"napari-breast-ai {__version__}".encode()[:79]
-    part = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(image, part)
-        part.replace(path)
+        write_nifti(path, made, geometry.ras_affine, geometry.is_orthogonal)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise AnnotationError(
             f"“{path}” could not be written ({error.strerror or error}); choose a place that you may write to, with "
             "enough space."
         ) from error
-
-
-def _is_orthogonal(geometry: Geometry) -> bool:
-    axes = geometry.affine[:3, :3] / np.linalg.norm(geometry.affine[:3, :3], axis=0)
-    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < _SHEAR)

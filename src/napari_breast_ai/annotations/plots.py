@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..files import write_figure
 from .agreement import Agreement
 from .errors import AnnotationError
 from .pace import REFERENCE_IMAGES_PER_HOUR, PaceReport
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
-ENDINGS = (".png", ".svg")
 _MOST_NAMES = 24
 """Letters of a name that fit beside an axis."""
 
@@ -52,13 +51,10 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         AnnotationError: the ending is another one, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in ENDINGS:
-        raise AnnotationError(f"“{path.name}” is no name for a figure; let it end in .png or .svg.")
-    metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context({"svg.hashsalt": "napari-breast-ai"}):
-            figure.savefig(path, metadata=metadata)
+        write_figure(figure, path)
+    except ValueError as error:
+        raise AnnotationError(str(error)) from error
     except OSError as error:
         raise AnnotationError(f"{path} cannot be written ({error.strerror or error}).") from error
     return path

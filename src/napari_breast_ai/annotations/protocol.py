@@ -7,13 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ..core import BOX_LABELS
+from ..files import write_whole
 from .errors import AnnotationError
 
 NAME = "breast-ai.json"
 """The file beside a worklist, or in the folder of studies."""
+
+OpinionWhen = Literal["before", "after"]
 
 MOST = 9
 """Classes have the keys 1 to 9."""
@@ -41,10 +44,13 @@ class Protocol:
     Attributes:
         classes: in the order of their keys, 1 to 9.
         no_suggestions_for: readers who see no suggestions, as a study of bias wants it; "*" for everybody.
+        opinion: "before": a model's answer is hidden until the reader has said what they think themselves; "after": it
+            is shown at once.
     """
 
     classes: tuple[BoxClass, ...] = tuple(BoxClass(name) for name in BOX_LABELS)
     no_suggestions_for: tuple[str, ...] = ()
+    opinion: OpinionWhen = "after"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -71,6 +77,8 @@ class Protocol:
             for one in self.classes
             if one.color and not _COLOR.fullmatch(one.color)
         )
+        if self.opinion not in get_args(OpinionWhen):
+            found.append(f"“opinion” must be “before” or “after”, not “{self.opinion}”.")
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +88,7 @@ class Protocol:
                 {"name": one.name, **({"color": one.color} if one.color else {})} for one in self.classes
             ],
             "no_suggestions_for": list(self.no_suggestions_for),
+            **({"opinion": self.opinion} if self.opinion != "after" else {}),
         }
 
     @classmethod
@@ -101,7 +110,7 @@ class Protocol:
             if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
                 raise AnnotationError("A class must be a name, or an object with “name” and “color”.")
             classes.append(BoxClass(one["name"], str(one.get("color") or "")))
-        made = cls(tuple(classes), tuple(str(one) for one in readers))
+        made = cls(tuple(classes), tuple(str(one) for one in readers), content.get("opinion", "after"))
         if found := made.problems():
             raise AnnotationError(" ".join(found))
         return made
@@ -136,11 +145,11 @@ def write_protocol(folder: Path, protocol: Protocol) -> Path:
     if found := protocol.problems():
         raise AnnotationError(" ".join(found))
     path = folder / NAME
+    if not folder.is_dir():  # a share that is away is not made anew as an empty folder
+        raise AnnotationError(f"{path} cannot be written: the folder is not there.")
     text = json.dumps(protocol.to_json(), indent=2, ensure_ascii=False) + "\n"
-    part = path.with_name(f"{NAME}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise AnnotationError(f"{path} cannot be written ({error.strerror or error}).") from error
     return path

@@ -1,7 +1,7 @@
 """The lines of a journal: what they look like.
 
 A journal is UTF-8 text, one JSON object a line. The first line is the header, `{"schema":
-"napari-breast-ai/journal", "version": 2, "study_uid": ..., "reader": ..., "reading": ..., "at": ...}`. Every other
+"napari-breast-ai/journal", "version": 3, "study_uid": ..., "reader": ..., "reading": ..., "at": ...}`. Every other
 line has a time `at` (UTC), a `key` of its own, and its kind `do`. What a person did to boxes, each undone as one:
 
 - `add`: `box` (all fields of `core.Box`) and, where known, `image` (`sop_instance_uid`, `frame`) and `patient`
@@ -22,10 +22,15 @@ And what is not undone:
 - `volume`: `shape`, `spacing`, `affine`, `frame_of_reference`: the stack whose slices the next lines count;
 - `open`, `close`: when the case came on the screen and left it;
 - `note`: `text` about the case;
+- `shown`: `model` and `sha256`: from then on the reader knew what that model says of the case;
+- `opinion`: `answer`, `seen` (whether a model's answer had been shown), `note`, and of a model's answer that was seen
+  `model`, `sha256` and `said` (label to probability). Before: the reader's own class, “no lesion” or “unsure”; after:
+  “agree”, “disagree” or “unsure”. The last one of each counts;
 - `torn`: the line before this one was cut off by a crash and has been reported.
 
 Version 1 had no `key`, `patient`, `group`, `none`, `accept`, `reject`, `many`, `offer`, `status`, `volume`, `open`,
-`close`, `note`; its files are read as they are, and go on with a header of version 2.
+`close`, `note`; version 2 had no `shown` and `opinion`. Their files are read as they are, and go on with a header of
+version 3.
 """
 
 from __future__ import annotations
@@ -39,7 +44,7 @@ from typing import Any
 from ..core import Box
 
 SCHEMA = "napari-breast-ai/journal"
-VERSION = 2
+VERSION = 3
 _START = f'{{"schema":"{SCHEMA}",'.encode()
 EDGES = ("y0", "x0", "y1", "x1")
 STATUSES = ("open", "done", "skipped")
@@ -47,7 +52,7 @@ STATUSES = ("open", "done", "skipped")
 UNDONE = ("add", "move", "relabel", "group", "delete", "none", "accept", "reject", "many")
 """Actions that `undo` takes back."""
 
-BESIDE = ("offer", "status", "volume", "open", "close", "note", "torn")
+BESIDE = ("offer", "status", "volume", "open", "close", "note", "shown", "opinion", "torn")
 """Lines that `undo` passes over."""
 
 

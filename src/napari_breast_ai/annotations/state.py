@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core import NORMAL_TISSUE, Box, Geometry
 from .anchors import Anchor, Placing
+from .opinions import Opinion
 from .records import EDGES, STATUSES, UNDONE, box_from_json
 
 Table = Literal["box", "offer", "rejected", "none"]
@@ -67,6 +68,8 @@ class State:
         past, future: done and undone steps.
         status, reason: where the case stands: "open", "done" or "skipped", and why.
         note: what the person wrote about the case.
+        opinions: what the person thinks, in the order of saying.
+        answers: models (their hashes) whose answers the person has seen on this case.
         volume: the stack that the slices' numbers count, as last written, or None.
     """
 
@@ -77,6 +80,8 @@ class State:
         self.past: list[Step] = []
         self.future: list[Step] = []
         self.status, self.reason, self.note = "open", "", ""
+        self.opinions: tuple[Opinion, ...] = ()
+        self.answers: frozenset[str] = frozenset()
         self.volume: Mapping[str, Any] | None = None
 
     def shown(self, table: Table) -> tuple[Box, ...]:
@@ -301,6 +306,15 @@ class State:
 
     def _plan_note(self, record: Mapping[str, Any]) -> Step | str:
         return Step("note", extra={"note": str(record["text"])})
+
+    def _plan_shown(self, record: Mapping[str, Any]) -> Step | str:
+        return Step("shown", extra={"answers": self.answers | {str(record["sha256"])}})
+
+    def _plan_opinion(self, record: Mapping[str, Any]) -> Step | str:
+        opinion = Opinion.from_json(record)
+        if found := opinion.problems():
+            return " ".join(found)
+        return Step("opinion", extra={"opinions": (*self.opinions, opinion)})
 
     def _plan_volume(self, record: Mapping[str, Any]) -> Step | str:
         geometry_from_json(record)

@@ -69,8 +69,29 @@ def from_attention(
     fine = (max(h, rows // 4), max(w, columns // 4))
     maps = np.zeros((geometry.shape[0], *fine), dtype=np.float32)
     for z, cells in zip(prediction.slices, prediction.attention, strict=True):
-        maps[z] = ndimage.zoom(cells, (fine[0] / h, fine[1] / w), order=1, mode="nearest", grid_mode=True)
+        if prediction.region is None:
+            maps[z] = ndimage.zoom(cells, (fine[0] / h, fine[1] / w), order=1, mode="nearest", grid_mode=True)
+        else:
+            maps[z] = _placed(cells, prediction.region, (rows, columns), fine)
     return _regions(maps, [threshold], geometry, label)
+
+
+def _placed(
+    cells: NDArray[np.float32],
+    region: tuple[int, int, int, int],
+    shape: tuple[int, int],
+    fine: tuple[int, int],
+) -> NDArray[np.float32]:
+    """A map of a region of the image, interpolated to so many points of the whole image; 0 beyond the region."""
+    y0, x0, y1, x1 = region
+    at = [
+        ((np.arange(points) + 0.5) * size / points - first) * count / (last - first) - 0.5
+        for points, size, count, first, last in zip(fine, shape, cells.shape, (y0, x0), (y1, x1), strict=True)
+    ]
+    found = ndimage.map_coordinates(cells, np.meshgrid(*at, indexing="ij"), order=1, mode="nearest")
+    inside = [(a > -0.5) & (a < count - 0.5) for a, count in zip(at, cells.shape, strict=True)]
+    placed: NDArray[np.float32] = np.where(inside[0][:, None] & inside[1], found, np.float32(0))
+    return placed
 
 
 def from_enhancement(volume: DceVolume, label: str, *, percent: float = MEDIUM) -> tuple[Box, ...]:

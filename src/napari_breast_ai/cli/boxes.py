@@ -26,9 +26,11 @@ def register(commands: Commands) -> None:
     """Add `boxes export`, `boxes import`, `boxes agreement` and `boxes pace`."""
     boxes = commands.group("boxes", "boxes of all cases: export, import, agreement, pace")
 
-    export = boxes.add("export", _export, "write readers' boxes as COCO, as a table, or as masks")
+    export = boxes.add(
+        "export", _export, "write readers' boxes as COCO, as a table, or as masks; or their opinions"
+    )
     _add_paths(export)
-    export.add_argument("--to", choices=("coco", "csv", "masks"), required=True)
+    export.add_argument("--to", choices=("coco", "csv", "masks", "opinions"), required=True)
     export.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="a new file; for masks a folder"
     )
@@ -84,6 +86,14 @@ def _export(arguments: argparse.Namespace, progress: Progress) -> None:
     found = Found(arguments.paths, progress, opener=open_volume)
     records = _of_readers(found.records, arguments.readers)
     boxes = sum(len(record.boxes) for record in records)
+    if arguments.to == "opinions":
+        from ..annotations.opinions import opinions_table
+
+        text, count = opinions_table(records)
+        write_text(arguments.out, text)
+        _say_notes(found.notes)
+        print(f"Wrote {arguments.out}: {count} opinions of {len({record.key for record in records})} cases.")
+        return
     if arguments.to == "masks":
         from ..annotations.masks import write_masks
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core import BreastAIError, Progress
+from ..files import write_whole
 from .values import phase_times
 
 if TYPE_CHECKING:
@@ -86,7 +87,6 @@ def output_folder(path: Path) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Write a text file and the folders above it, or say why it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     except OSError as error:
         raise CommandError(f"{path} cannot be written ({error.strerror}). Choose another place.") from error

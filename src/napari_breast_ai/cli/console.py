@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ..core.progress import in_words
 
 if TYPE_CHECKING:
     from ..core import DceVolume, Prediction
@@ -14,20 +16,26 @@ RESEARCH_USE = "Research use only: not a medical device, not for decisions about
 
 
 class ProgressLine:
-    """Progress as one line of a terminal that is written over."""
+    """Progress as one line of a terminal that is written over, with the time left where that is more than seconds."""
 
     def __init__(self) -> None:
         self._last = 0.0
+        self._what, self._begin, self._first = "", 0.0, 0
 
     def __call__(self, done: int, total: int, what: str) -> None:
         """Write the line anew, at most ten times a second."""
         now = time.monotonic()
+        if what != self._what:
+            self._what, self._begin, self._first = what, now, done
         if done < total and now - self._last < 0.1:
             return
         self._last = now
+        left = ""
+        if self._first < done < total and now - self._begin > 3:
+            left = f", {in_words((now - self._begin) * (total - done) / (done - self._first))} left"
         end = "\n" if done >= total else ""
         # Blanks over what stood there: older Windows consoles print the code that erases a line.
-        print(f"\r{f'{what}: {done}/{total}':<50}", end=end, file=sys.stderr, flush=True)
+        print(f"\r{f'{what}: {done}/{total}{left}':<60}", end=end, file=sys.stderr, flush=True)
 
 
 def say_index(index: StudyIndex) -> None:
@@ -80,10 +88,27 @@ def say_prediction(prediction: Prediction, volume: DceVolume) -> None:
     shape = volume.data.shape
     print(f"{shape[0]} phases × {shape[1]} slices of {shape[2]} × {shape[3]}; {prediction.input}")
     for label, value in prediction.case.probabilities.items():
-        print(f"  {label}: {'not scored' if value is None else f'{value:.3f}'}")
+        ends = prediction.case.intervals.get(label)
+        interval = "" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})"
+        print(f"  {label}: {'not scored' if value is None else f'{value:.3f}{interval}'}")
     print(f"  {prediction.case.rule}")
     for warning in prediction.warnings:
         print(f"  Note: {warning}")
+    print(RESEARCH_USE)
+
+
+def say_evaluation(evaluation: dict[str, Any]) -> None:
+    """The figures, and what a person must know beside them."""
+    print(evaluation["data"])
+    for part, found in evaluation["figures"].items():
+        for name, one in found.items():
+            print(
+                f"  {part}, {name}: {one['value']:.3f} ({one['low']:.3f}-{one['high']:.3f}), n = {one['n']}"
+            )
+    for name, one in evaluation.get("across_runs", {}).items():
+        print(f"  {name}, mean (SD) of {one['n']} fits: {one['mean']:.3f} ({one['sd']:.3f})")
+    for warning in evaluation["warnings"]:
+        print(f"  {warning}", file=sys.stderr)
     print(RESEARCH_USE)
 
 

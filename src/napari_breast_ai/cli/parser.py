@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import __version__
-from . import boxes, models, phantom, report, study, training
+from . import asking, boxes, cache, kinetics, models, phantom, pharmaco, report, study, train, training
 from .common import Commands
 from .console import RESEARCH_USE
 
@@ -18,6 +18,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = Commands(parser.add_subparsers(required=True, metavar="COMMAND"))
-    for family in (phantom, study, models, boxes, training, report):
+    for family in (phantom, study, models, kinetics, pharmaco, boxes, train, training, asking, report, cache):
         family.register(commands)
     return parser

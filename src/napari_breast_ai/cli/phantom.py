@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from ..models import Bundle
 
 DEMO_MODEL = "demo-attention-squeezenet"
+
+# The phantom room has both; it is imported when a phantom is made.
+KINDS = ("igm", "nme", "normal", "idc", "fibroadenoma")
+VENDORS = ("ge", "siemens", "philips", "enhanced")
 
 
 def register(commands: Commands) -> None:
@@ -37,10 +42,35 @@ def register(commands: Commands) -> None:
     )
     phantom.add_argument("--truth", type=Path, metavar="FILE", help="write the true boxes as JSON")
 
+    cohort = commands.add(
+        "phantom-cohort", _phantom_cohort, "write a whole cohort of synthetic patients, with boxes and table"
+    )
+    cohort.add_argument("out", type=Path, help="a new folder")
+    cohort.add_argument(
+        "--kind",
+        choices=("m1", "m2"),
+        required=True,
+        help="m1: IGM against NME, DICOM studies of 63 patients, 475 annotated slices; m2: five labels, 335 pictures",
+    )
+    cohort.add_argument("--patients", type=count, metavar="N", help="another number of patients")
+    cohort.add_argument("--slices", type=count, metavar="N", help="annotated slices in all (m1)")
+    cohort.add_argument("--seed", type=count, default=0, metavar="N", help="another number, other patients")
+    cohort.add_argument(
+        "--overlap",
+        type=float,
+        metavar="X",
+        help="how alike the classes are: 1 the same, 0 as published frequencies say, -1 textbook pictures",
+    )
+    cohort.add_argument(
+        "--size", type=stack_size, metavar="ZxYxX", help="slices × rows × columns of a phantom"
+    )
+    cohort.add_argument("--vendor", choices=VENDORS, help="default: all of them in turns (m1)")
+    cohort.add_argument("--workers", type=count, default=1, metavar="N", help="processes side by side")
+
 
 def _add_kind(sub: argparse.ArgumentParser, kind: str | None) -> None:
-    sub.add_argument("--kind", choices=("igm", "nme", "normal"), default=kind, required=kind is None)
-    sub.add_argument("--vendor", choices=("ge", "siemens", "philips", "enhanced"), default="ge")
+    sub.add_argument("--kind", choices=KINDS, default=kind, required=kind is None)
+    sub.add_argument("--vendor", choices=VENDORS, default="ge")
     sub.add_argument("--seed", type=count, default=0, metavar="N", help="another number, another patient")
 
 
@@ -119,3 +149,31 @@ def _phantom(arguments: argparse.Namespace, progress: Progress) -> None:
         boxes = [asdict(box) for box in phantom.truth.boxes]
         write_text(arguments.truth, json.dumps(boxes, indent=1) + "\n")
         print(f"Wrote {len(boxes)} true boxes to {arguments.truth}.")
+
+
+def _phantom_cohort(arguments: argparse.Namespace, progress: Progress) -> None:
+    """Write a cohort of synthetic patients."""
+    from ..phantom.cohorts import CohortDesign
+    from ..training.phantom_cohort import write_cohort
+
+    design = CohortDesign(
+        arguments.kind,
+        patients=arguments.patients,
+        slices=arguments.slices,
+        seed=arguments.seed,
+        overlap=arguments.overlap,
+        shape=arguments.size,
+    )
+    made = write_cohort(
+        design,
+        arguments.out,
+        manner=arguments.vendor,
+        workers=max(1, arguments.workers),
+        progress=progress,
+    )
+    print(
+        f"Wrote {made.patients} synthetic patients, {made.slices} slices with a box, {made.bytes_on_disk / 1e6:.0f} MB, "
+        f"to {arguments.out}. Nothing that is measured on them says anything about people."
+    )
+    labels = " ".join(f"--label {shlex.quote(label)}" for label in design.labels)
+    print(f"Train on them with: napari-breast-ai train {shlex.quote(str(made.table))} {labels} ...")

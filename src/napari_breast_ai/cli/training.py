@@ -1,25 +1,23 @@
-"""Commands about making models: check a cohort, train, judge a bundle on a cohort, show the recipes."""
+"""Commands about making models: check a cohort, judge a bundle on a cohort, show the recipes."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 from ..core import Progress
 from .common import CommandError, Commands, output_folder, write_text
-from .console import RESEARCH_USE
+from .console import say_evaluation
 
 
 def register(commands: Commands) -> None:
-    """Add `cohort`, `recipe`, `train` and `evaluate`."""
+    """Add `cohort`, `recipe` and `evaluate`."""
     cohort = commands.add("cohort", _cohort, "say what is wrong with a table of cases, line by line")
     cohort.add_argument("action", choices=("check",))
     cohort.add_argument("table", type=Path, help="a CSV with case_id, patient_id, path and label columns")
-    _add_labels(cohort, required=False)
+    add_labels(cohort, required=False)
     cohort.add_argument("--folds", type=int, default=0, metavar="K", help="folds that each class must fill")
     cohort.add_argument("--read", action="store_true", help="open every case: images, equal contents, boxes")
 
@@ -28,33 +26,23 @@ def register(commands: Commands) -> None:
     )
     recipe.add_argument("name", nargs="?")
 
-    train = commands.add("train", _train, "train and judge a model on a table of cases")
-    train.add_argument("table", type=Path)
-    _add_labels(train, required=True)
-    train.add_argument("--recipe", required=True, help="a recipe's name (see `recipe`) or file")
-    train.add_argument(
-        "--weights", required=True, help="the backbone's ImageNet weights: a file, a folder, or download"
-    )
-    train.add_argument("--protocol", choices=("sequential", "kfold", "repeated", "column"))
-    train.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the recipe, such as fit.lr=0.01",
-    )
-    train.add_argument("--out", type=Path, required=True, metavar="DIR")
-    train.add_argument("--cache", type=Path, metavar="DIR", help="folder for features (default: the user's)")
-    train.add_argument("--threads", type=int, metavar="N", help="processor cores to use")
-
     judge = commands.add("evaluate", _evaluate, "judge a model on a table of cases that it was not made from")
     judge.add_argument("bundle")
     judge.add_argument("table", type=Path)
     judge.add_argument("--out", type=Path, required=True, metavar="DIR")
     judge.add_argument("--reader", help="whose boxes, where several drew")
+    judge.add_argument(
+        "--known", action="store_true", help="judge also patients that the model was trained on, and say so"
+    )
+    judge.add_argument(
+        "--int8",
+        action="store_true",
+        help="measure instead what 8 bits cost the model, and write a bundle that has both to DIR/bundle",
+    )
 
 
-def _add_labels(sub: argparse.ArgumentParser, required: bool) -> None:
+def add_labels(sub: argparse.ArgumentParser, required: bool) -> None:
+    """Let a command be told the label columns, and whose boxes."""
     sub.add_argument(
         "--label", "--labels", action="append", default=[], required=required, metavar="COLUMN[=A,B]",
         help="a label column; with =A,B these classes only, the first is the positive one. May be repeated",
@@ -69,10 +57,10 @@ def _cohort(arguments: argparse.Namespace, progress: Progress) -> None:
 
     cohort = read_cohort(arguments.table)
     problems = list(cohort.problems)
-    if arguments.label:
-        problems += check_labels(cohort, ask(cohort, arguments.label), arguments.folds)
+    questions = ask(cohort, arguments.label) if arguments.label else ()
+    problems += check_labels(cohort, questions, arguments.folds)
     if arguments.read:
-        problems += check_images(cohort, arguments.reader, progress)
+        problems += check_images(cohort, arguments.reader, progress, questions)
     for problem in sorted(problems, key=lambda problem: problem.line):
         print(problem)
     patients = len({row.patient_id for row in cohort.rows})
@@ -88,76 +76,47 @@ def _recipe(arguments: argparse.Namespace, progress: Progress) -> None:
     print(recipe_text(arguments.name) if arguments.name else "\n".join(recipe_names()))
 
 
-def _train(arguments: argparse.Namespace, progress: Progress) -> None:
-    """Train, judge and write."""
-    import torch
-
-    from ..training.features import FeatureCache
-    from ..training.recipe import read_recipe
-    from ..training.table import ask, read_cohort
-    from ..training.train import train, write_training
-
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    changes = list(arguments.set)
-    if arguments.protocol:
-        changes.append(f"protocol.kind={arguments.protocol}")
-    recipe = read_recipe(arguments.recipe, changes)
-    cohort = read_cohort(arguments.table)
-    questions = ask(cohort, arguments.label)
-    out = output_folder(arguments.out)
-    trained = train(
-        cohort,
-        questions,
-        recipe,
-        arguments.weights,
-        reader=arguments.reader,
-        cache=FeatureCache(arguments.cache),
-        progress=progress,
-    )
-    written = write_training(out, trained, _command(arguments))
-    _say(trained.evaluation)
-    print(f"Wrote {', '.join(path.name for path in written)} to {out}.")
-
-
 def _evaluate(arguments: argparse.Namespace, progress: Progress) -> None:
     """Judge a bundle."""
-    from ..models import load_bundle
+    from ..models.table_bundle import load_any_bundle
     from ..training.external import evaluate_bundle
     from ..training.table import read_cohort
 
-    bundle = load_bundle(arguments.bundle)
+    bundle = load_any_bundle(arguments.bundle)
     cohort = read_cohort(arguments.table)
     out = output_folder(arguments.out)
-    evaluation = evaluate_bundle(bundle, cohort, reader=arguments.reader, progress=progress)
+    if (out / "run").exists() or (out / "bundle").exists():
+        raise CommandError(
+            f"{out} holds a training, whose evaluation would be written over. Choose another folder with --out."
+        )
+    if arguments.int8:
+        _measure_int8(bundle, cohort, out / "bundle", arguments, progress)
+        return
+    evaluation = evaluate_bundle(
+        bundle, cohort, reader=arguments.reader, known=arguments.known, progress=progress
+    )
     write_text(out / "evaluation.json", json.dumps(evaluation, indent=1) + "\n")
-    _say(evaluation)
+    say_evaluation(evaluation)
     print(f"Wrote evaluation.json to {out}.")
 
 
-def _command(arguments: argparse.Namespace) -> str:
-    """The command with which a person makes it again, by names of files: a bundle tells nobody's folders."""
-    words = ["napari-breast-ai", "train", arguments.table.name]
-    for label in arguments.label:
-        words += ["--label", label]
-    words += ["--recipe", Path(arguments.recipe).name, "--weights", Path(arguments.weights).name]
-    if arguments.protocol:
-        words += ["--protocol", arguments.protocol]
-    for change in arguments.set:
-        words += ["--set", change]
-    return shlex.join([*words, "--out", "DIR"])
+def _measure_int8(
+    bundle: Any, cohort: Any, folder: Path, arguments: argparse.Namespace, progress: Progress
+) -> None:
+    """Say what 8 bits cost a bundle."""
+    from ..inference.quantised import MOST_LOSS
+    from ..models.bundle import Bundle
+    from ..training.fast import with_fast
 
-
-def _say(evaluation: dict[str, Any]) -> None:
-    """The figures, and what a person must know beside them."""
-    print(evaluation["data"])
-    for part, found in evaluation["figures"].items():
-        for name, one in found.items():
-            print(
-                f"  {part}, {name}: {one['value']:.3f} ({one['low']:.3f}-{one['high']:.3f}), n = {one['n']}"
-            )
-    for name, one in evaluation.get("across_runs", {}).items():
-        print(f"  {name}, mean (SD) of {one['n']} fits: {one['mean']:.3f} ({one['sd']:.3f})")
-    for warning in evaluation["warnings"]:
-        print(f"  {warning}", file=sys.stderr)
-    print(RESEARCH_USE)
+    if not isinstance(bundle, Bundle):
+        raise CommandError("This model has no backbone alone that could be made faster.")
+    told, notes = with_fast(
+        bundle, cohort, folder, reader=arguments.reader, known=arguments.known, progress=progress
+    )
+    for sentence in notes:
+        print(sentence)
+    for key, one in told["auc"].items():
+        print(f"{key}: {one['float32']:.4f} in full precision, {one['int8']:.4f} in 8 bits")
+    offered = "It is offered as fast" if told["auc_loss"] < MOST_LOSS else "It is not offered as fast"
+    print(f"8 bits cost at most {max(told['auc_loss'], 0.0):.4f} of an AUC. {offered} (below {MOST_LOSS:g}).")
+    print(f"Wrote the bundle {folder}.")

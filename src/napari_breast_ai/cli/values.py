@@ -43,3 +43,11 @@ def phase_times(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of seconds such as 0,90,180") from None
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Parse 2,5,10,15 as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 2,5,10,15") from None

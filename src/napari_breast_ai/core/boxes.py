@@ -55,6 +55,10 @@ class Box:
                 found.append("The box lies outside the image.")
         return found
 
+    def shifted(self, down: float, right: float) -> Box:
+        """The box so many pixels further down and to the right."""
+        return replace(self, y0=self.y0 + down, x0=self.x0 + right, y1=self.y1 + down, x1=self.x1 + right)
+
     def clipped(self, rows: int, columns: int) -> Box:
         """The part of the box inside an image of `rows` × `columns`."""
         return replace(

@@ -80,6 +80,19 @@ class Geometry:
         return (points - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
 
     @property
+    def ras_affine(self) -> FloatArray:
+        """4 × 4, of an array with axes (column, row, slice) in NIfTI's millimetres (right, front, head positive)."""
+        swap = np.eye(4)[[2, 1, 0, 3]]
+        affine: FloatArray = np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.affine @ swap
+        return affine
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether slices, rows and columns are at right angles to each other, within 1 part in 10,000."""
+        axes = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-4)
+
+    @property
     def orientation(self) -> str:
         """The anatomical plane nearest to the slices: "axial", "coronal" or "sagittal"."""
         normal = np.abs(np.cross(self.affine[:3, 2], self.affine[:3, 1]))

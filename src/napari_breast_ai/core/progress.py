@@ -18,3 +18,13 @@ class Progress(Protocol):
 
 def silent(done: int, total: int, what: str) -> None:
     """Ignore the report: the default where nobody watches."""
+
+
+def in_words(seconds: float) -> str:
+    """A length of time for people: "about 40 s", "about 3 min", "about 2 h 10 min"."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"about {minutes} min"
+    return f"about {minutes // 60} h {minutes % 60} min" if minutes % 60 else f"about {minutes // 60} h"

@@ -17,12 +17,16 @@ class PhaseTimes:
     Attributes:
         start_s: seconds from the start of the first phase, one per phase, never falling; the first is 0.
         source: per phase, the DICOM keyword that gave its time (such as "AcquisitionTime").
+        middle_s: the middle of each phase's acquisition, likewise; empty where the files do not tell all of them.
     """
 
     start_s: tuple[float, ...]
     source: tuple[str, ...]
+    middle_s: tuple[float, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        if self.middle_s and len(self.middle_s) != len(self.start_s):
+            raise ValueError("Either every phase has a middle or none.")
         if len(self.start_s) != len(self.source):
             raise ValueError("Every phase time needs a source.")
         if any(b < a for a, b in zip(self.start_s, self.start_s[1:], strict=False)):

@@ -10,15 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .aggregation import aggregate, boxed_slices
+from .cache import FeatureCache, backbone_hash, model_hash
 from .errors import InferenceError
 from .overlay import draw_overlay, rank_slices
 from .write import prediction_json, write_prediction
 
 if TYPE_CHECKING:
     from .device import choose_device
-    from .engine import Engine, engine_for
+    from .engine import Engine, choose_engine, engine_for, engine_ready
     from .explanation import Explained, explain
-    from .prediction import predict
+    from .kept import KeptFeatures
+    from .lesion_scores import LesionScores, score_lesions
+    from .prediction import conclude, predict, probe
     from .preparation import (
         ImagePlan,
         PreparedImages,
@@ -28,14 +31,23 @@ if TYPE_CHECKING:
         prepare,
         to_input,
     )
+    from .table_prediction import predict_table
 
 _LATER = {
     "choose_device": "device",
     "Engine": "engine",
+    "choose_engine": "engine",
     "engine_for": "engine",
+    "engine_ready": "engine",
     "Explained": "explanation",
     "explain": "explanation",
+    "KeptFeatures": "kept",
+    "LesionScores": "lesion_scores",
+    "score_lesions": "lesion_scores",
+    "conclude": "prediction",
     "predict": "prediction",
+    "probe": "prediction",
+    "predict_table": "table_prediction",
     "ImagePlan": "preparation",
     "PreparedImages": "preparation",
     "grey_slices": "preparation",
@@ -48,22 +60,33 @@ _LATER = {
 __all__ = [
     "Engine",
     "Explained",
+    "FeatureCache",
     "ImagePlan",
     "InferenceError",
+    "KeptFeatures",
+    "LesionScores",
     "PreparedImages",
     "aggregate",
+    "backbone_hash",
     "boxed_slices",
     "choose_device",
+    "choose_engine",
+    "conclude",
     "draw_overlay",
     "engine_for",
+    "engine_ready",
     "explain",
     "grey_slices",
     "make_images",
+    "model_hash",
     "plan_images",
     "predict",
+    "predict_table",
     "prediction_json",
     "prepare",
+    "probe",
     "rank_slices",
+    "score_lesions",
     "to_input",
     "write_prediction",
 ]

@@ -3,59 +3,173 @@
 from __future__ import annotations
 
 import copy
-from typing import cast
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..models import Composition
+from .device import choose_device
+from .errors import InferenceError
 from .explanation import Explained, explain
+from .runners import FAST, Runner, TorchRunner, installed
+from .tracing import trace
+
+AGREE = 1e-3
+"""How far a faster engine's features may be from torch's, as a part of the largest of torch's on the same images."""
+
+WORTHWHILE = 16
+"""Slices from which on it pays to get a faster engine ready, which takes a second or more."""
 
 
 class Engine:
     """A model ready to run on one device: batch norms folded into convolutions, channels last, no gradients.
 
     The model that it was made from is not touched.
+
+    Attributes:
+        device: where torch runs.
+        runner: what the backbone runs on.
     """
 
-    def __init__(self, model: Composition, device: torch.device) -> None:
+    def __init__(self, model: Composition, device: torch.device, runner: Runner | None = None) -> None:
         self.device = device
-        layout = torch.channels_last
-        self._backbone = fold_batch_norms(model.backbone).to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        self.runner = runner or TorchRunner(fold_batch_norms(model.backbone), device)
         self._pooling = copy.deepcopy(model.pooling).eval().requires_grad_(False).to(device)
         self._head = copy.deepcopy(model.head).eval().requires_grad_(False).to(device)
 
     def features(self, images: Tensor) -> Tensor:
         """Images float32 (n, 3, H, W) to feature maps (n, C, h, w) on the device."""
-        # Not inference mode: its tensors can't take part in a gradient later, and it is no faster here.
-        with torch.no_grad():
-            moved = images.to(device=self.device, memory_format=torch.channels_last)
-            return cast(Tensor, self._backbone(moved))
+        return self.runner.features(images)
 
     def explain(self, features: Tensor) -> Explained:
         """Scores, attention and Grad-CAM of every class from the feature maps (n, C, h, w) of `features`."""
         return explain(features, self._pooling, self._head)
 
 
-_engines: WeakKeyDictionary[Composition, tuple[object, Engine]] = WeakKeyDictionary()
+@dataclass
+class _Known:
+    """The engines of a model in a state of its weights; `fast` tells the chosen one by the wish it was chosen for."""
+
+    state: object
+    torch: Engine
+    fast: dict[str, tuple[Engine, str]] = field(default_factory=dict)
+
+
+_engines: WeakKeyDictionary[Composition, _Known] = WeakKeyDictionary()
+# Two threads that want the same engine make it once. Who wants torch's does not wait for a faster one that is made.
+_lock, _choosing = threading.Lock(), threading.Lock()
+
+AUTO = "auto"
 
 
 def engine_for(model: Composition, device: torch.device) -> Engine:
-    """An engine for the model, kept for the next call while the model's weights stay the same."""
+    """torch's engine for the model, kept for the next call while the model's weights stay the same."""
+    return _known(model, device).torch
+
+
+def _known(model: Composition, device: torch.device) -> _Known:
     tensors = [*model.parameters(), *model.buffers()]
     state = (device, tuple((tensor.data_ptr(), tensor._version) for tensor in tensors))
-    known = _engines.get(model)
-    if known is None or known[0] != state:
-        known = (state, Engine(model, device))
-        _engines[model] = known
-    return known[1]
+    with _lock:
+        known = _engines.get(model)
+        if known is None or known.state != state:
+            known = _engines[model] = _Known(state, Engine(model, device))
+        return known
+
+
+def chosen_engine(model: Composition, device: torch.device, wish: str = AUTO) -> tuple[Engine, str] | None:
+    """The engine that was chosen for a model, and a sentence about the choice; None while none has been."""
+    known = _known(model, device)
+    if wish == "torch" or (wish == AUTO and (device.type != "cpu" or not installed())):
+        return known.torch, ""
+    return known.fast.get(wish)
+
+
+def choose_engine(
+    model: Composition, device: torch.device, images: Callable[[], Tensor], wish: str = AUTO
+) -> tuple[Engine, str]:
+    """The fastest engine that is installed and gives torch's features, and a sentence about the choice.
+
+    Args:
+        model: whose backbone is to run.
+        device: faster engines are for the CPU.
+        images: gives a few real images as `make_images` does, on which they must agree: one alone, and all together,
+            no feature further from torch's than `AGREE` of the largest of torch's.
+        wish: "auto"; "torch"; or the one of `runners.FAST` that is wanted.
+
+    Returns:
+        torch's engine where no other one is fit; the sentence then says why.
+
+    Raises:
+        InferenceError: the engine that is wanted is unknown or not installed, or the device is not the CPU.
+    """
+    if wish not in (AUTO, "torch", *FAST):
+        raise InferenceError(f"There is no engine “{wish}”. Use auto, torch, {' or '.join(FAST)}.")
+    if wish in FAST:
+        if wish not in installed():
+            extra = FAST[wish][0]
+            raise InferenceError(
+                f"The engine “{wish}” is not installed. Install it with pip install “napari-breast-ai[{extra}]”, or "
+                "use torch."
+            )
+        if device.type != "cpu":
+            raise InferenceError(f"The engine “{wish}” runs on the CPU only. Use it with the device cpu.")
+    with _choosing:
+        found = chosen_engine(model, device, wish)
+        if found is None:
+            known = _known(model, device)
+            found = known.fast[wish] = _choose(
+                model, known.torch, images(), (wish,) if wish in FAST else installed()
+            )
+        return found
+
+
+def _choose(model: Composition, plain: Engine, images: Tensor, names: tuple[str, ...]) -> tuple[Engine, str]:
+    wanted = plain.features(images)
+    scale = float(wanted.abs().max()) or 1.0
+    said = []
+    for name in names:
+        try:
+            runner = FAST[name][1](model, fold_batch_norms(model.backbone))
+            found = [runner.features(images), runner.features(images[:1])]
+        except Exception as error:  # noqa: BLE001 - whatever a foreign engine raises, torch is there
+            told = " ".join(str(error).split())[:160]
+            said.append(
+                f"The engine “{name}” cannot run this model ({type(error).__name__}: {told}), so torch does."
+            )
+            continue
+        off = max(
+            float((one - wanted[: len(one)]).abs().max()) / scale
+            if one.shape[1:] == wanted.shape[1:]
+            else 1.0
+            for one in found
+        )
+        if off <= AGREE:  # not a number is not within it
+            return Engine(model, plain.device, runner), " ".join(said)
+        said.append(
+            f"The engine “{name}” gives other features than torch (off by {off:.1g} of the largest; {AGREE:g} is "
+            "allowed), so torch runs the model."
+        )
+    return plain, " ".join(said)
+
+
+def engine_ready(model: Composition, images: Callable[[], Tensor], n_slices: int) -> None:
+    """Make the engine beforehand that a prediction of so many slices will ask for."""
+    device = choose_device()
+    if n_slices >= WORTHWHILE:
+        choose_engine(model, device, images)
+    else:
+        engine_for(model, device)
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:
     """A copy of the module for evaluation; batch norms right behind a convolution are part of it."""
-    traced = fx.symbolic_trace(copy.deepcopy(module).eval().requires_grad_(False))
+    traced = trace(copy.deepcopy(module).eval().requires_grad_(False))
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):

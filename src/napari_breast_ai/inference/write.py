@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import tempfile
@@ -67,7 +68,7 @@ def write_prediction(
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as room:
             new = Path(room) / "new"
             new.mkdir()
-            _write_csv(new / CSV_FILE, prediction)
+            (new / CSV_FILE).write_bytes(prediction_csv(prediction).encode())
             _write_maps(new / MAPS_FILE, prediction, volume)
             for name, position in pictures.items():
                 draw_overlay(prediction, position, volume, boxes).save(new / name)
@@ -131,6 +132,7 @@ def prediction_json(
             "slices": volume.n_slices,
             "rows": prediction.image_shape[0],
             "columns": prediction.image_shape[1],
+            "region": None if prediction.region is None else list(prediction.region),
             "spacing_mm": list(volume.geometry.spacing),
             "phase": prediction.phase,
             "subtracted": prediction.subtracted,
@@ -145,6 +147,8 @@ def prediction_json(
             "probabilities": dict(prediction.case.probabilities),
             "voting_slices": {name: list(voters) for name, voters in prediction.case.voting_slices.items()},
             "rule": prediction.case.rule,
+            "intervals": {label: list(ends) for label, ends in prediction.case.intervals.items()},
+            "interval_rule": prediction.case.interval_rule,
         },
         "slices": [
             {"slice": z, "probabilities": {k: float(p[i]) for k, p in prediction.probabilities.items()}}
@@ -164,10 +168,10 @@ def prediction_json(
 def cell_to_patient(prediction: Prediction, volume: DceVolume) -> NDArray[np.float64]:
     """4 × 4: (slice, cell row, cell column, 1), integers at the cells' centres, to patient mm (LPS)."""
     height, width = prediction.map_shape
-    rows, columns = prediction.image_shape
+    y0, x0, y1, x1 = prediction.covered
     cells = np.eye(4)
-    cells[1, 1], cells[1, 3] = rows / height, 0.5 * rows / height - 0.5
-    cells[2, 2], cells[2, 3] = columns / width, 0.5 * columns / width - 0.5
+    cells[1, 1], cells[1, 3] = (y1 - y0) / height, prediction.cell_to_pixel(0, 0)[0]
+    cells[2, 2], cells[2, 3] = (x1 - x0) / width, prediction.cell_to_pixel(0, 0)[1]
     found: NDArray[np.float64] = volume.geometry.affine @ cells
     return found
 
@@ -183,18 +187,23 @@ def _file_numbers(index: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write_csv(file: Path, prediction: Prediction) -> None:
-    with file.open("w", newline="", encoding="utf-8") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(["slice", *prediction.labels])
-        for i, z in enumerate(prediction.slices):
-            writer.writerow([z, *(f"{float(prediction.probabilities[k][i]):.6f}" for k in prediction.labels)])
-        case = (prediction.case.probabilities[label] for label in prediction.labels)
-        writer.writerow(["case", *("" if value is None else f"{value:.6f}" for value in case)])
+def prediction_csv(prediction: Prediction) -> str:
+    """The scores as a table: a row for each slice, and one for the case with an empty cell where nothing was asked."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(["slice", *prediction.labels])
+    for i, z in enumerate(prediction.slices):
+        writer.writerow([z, *(f"{float(prediction.probabilities[k][i]):.6f}" for k in prediction.labels)])
+    case = (prediction.case.probabilities[label] for label in prediction.labels)
+    writer.writerow(["case", *("" if value is None else f"{value:.6f}" for value in case)])
+    return out.getvalue()
 
 
 def _write_maps(file: Path, prediction: Prediction, volume: DceVolume) -> None:
-    """Arrays, none pickled: labels (L,), gradcam (L, n, h, w), attention (n, h, w) if there is one."""
+    """Arrays, none pickled: labels (L,), gradcam (L, n, h, w), attention (n, h, w) if there is one.
+
+    Where questions have copies of the model of their own: attention_groups (G,), task_attention (G, n, h, w).
+    """
     arrays: dict[str, Any] = {
         "slices": np.array(prediction.slices, dtype=np.int32),
         "labels": np.array(prediction.labels, dtype=np.str_),
@@ -204,4 +213,7 @@ def _write_maps(file: Path, prediction: Prediction, volume: DceVolume) -> None:
     }
     if prediction.attention is not None:
         arrays["attention"] = prediction.attention
+    if prediction.task_attention:
+        arrays["attention_groups"] = np.array(list(prediction.task_attention), dtype=np.str_)
+        arrays["task_attention"] = np.stack(list(prediction.task_attention.values()))
     np.savez_compressed(file, **arrays)

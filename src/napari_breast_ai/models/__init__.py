@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from .errors import BundleError, ModelError
 from .recipes import CHALLENGE, DIAGNOSIS, LESION, RECIPES
 from .registry import BundleInfo, find_bundle, list_bundles, user_folder
-from .spec import (
+from .spec import ModelSpec
+from .spec_parts import (
     CHANGE_PERCENT,
     LAYERS,
     AggregationSpec,
     BackboneSpec,
     HeadSpec,
     ImageSource,
-    ModelSpec,
     PoolingSpec,
     PreparationSpec,
 )
@@ -26,8 +26,10 @@ from .spec import (
 if TYPE_CHECKING:
     from .bundle import Bundle, load_bundle, save_bundle
     from .composition import Composition, Output, build, for_weights, probabilities
+    from .copies import make_parts, pairs
     from .heads import NarrowHead
     from .pooling import AttentionPooling, Pooled, Pooling
+    from .table_bundle import TableBundle, load_any_bundle
     from .torchvision_compat import import_torchvision
 
 _LATER = {
@@ -39,11 +41,15 @@ _LATER = {
     "build": "composition",
     "for_weights": "composition",
     "probabilities": "composition",
+    "make_parts": "copies",
+    "pairs": "copies",
     "NarrowHead": "heads",
     "AttentionPooling": "pooling",
     "Pooled": "pooling",
     "Pooling": "pooling",
     "import_torchvision": "torchvision_compat",
+    "TableBundle": "table_bundle",
+    "load_any_bundle": "table_bundle",
 }
 
 __all__ = [
@@ -70,12 +76,16 @@ __all__ = [
     "Pooling",
     "PoolingSpec",
     "PreparationSpec",
+    "TableBundle",
     "build",
     "find_bundle",
     "for_weights",
     "import_torchvision",
     "list_bundles",
+    "load_any_bundle",
     "load_bundle",
+    "make_parts",
+    "pairs",
     "probabilities",
     "save_bundle",
     "user_folder",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from .spec import BackboneSpec
+from .spec_parts import BackboneSpec
 from .torchvision_compat import import_torchvision
 
 _FIRE3 = 5
@@ -18,7 +20,7 @@ _FIRE3 = 5
 
 # A leaf to whoever traces a backbone: the sizes are known only when it runs.
 @fx.wrap
-def _with_cells(late: Tensor, early: Tensor) -> Tensor:
+def with_cells(late: Tensor, early: Tensor) -> Tensor:
     """The late map (n, C, h, w), and behind it the early one averaged over each of its cells."""
     cells = functional.adaptive_avg_pool2d(early, (late.shape[2], late.shape[3]))
     return torch.cat([late, cells], dim=1)
@@ -57,13 +59,25 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (n, 3, H, W), prepared as the weights want them, to feature maps (n, C, h, w)."""
+        if not self.spec.mirror:
+            return self._maps(images)
+        own, other = self._maps(torch.cat([images, images.flip(3)])).chunk(2)
+        return (own + other.flip(3)) / 2
+
+    def one_sided(self) -> Backbone:
+        """The same backbone, with the same weights, without the mirror."""
+        twin = copy.copy(self)
+        twin.spec = replace(self.spec, mirror=False)
+        return twin
+
+    def _maps(self, images: Tensor) -> Tensor:
         x = images
         if self._early:
             early = images
             for number, module in enumerate(cast(nn.Sequential, self.features), 1):
                 x = module(x)
                 early = x if number == _FIRE3 else early
-            return _with_cells(x, early)
+            return with_cells(x, early)
         for name in self._order:
             x = getattr(self, name)(x)
         return x

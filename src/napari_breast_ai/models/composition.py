@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ..core import LabelGroup
 from .backbones import Backbone, make_network
+from .copies import make_parts
 from .errors import ModelError
-from .heads import make_head
-from .pooling import Pooled, Pooling, make_pooling
+from .pooling import Pooled, Pooling
 from .spec import ModelSpec
 from .weights import fill_network, preprocessing_of
 
@@ -24,10 +24,12 @@ class Output(NamedTuple):
     Attributes:
         logits: (n, labels), before softmax or sigmoid, in the order of `ModelSpec.labels`.
         attention: (n, h, w) in 0..1, or None for a model without attention.
+        of_tasks: (n, tasks, h, w), where each task has a copy with attention of its own; else None.
     """
 
     logits: Tensor
     attention: Tensor | None
+    of_tasks: Tensor | None = None
 
 
 class Composition(nn.Module):
@@ -61,7 +63,7 @@ class Composition(nn.Module):
     def from_features(self, features: Tensor) -> Output:
         """Features (n, C, h, w) of the backbone."""
         pooled = cast(Pooled, self.pooling(features))
-        return Output(self.head(pooled.vector), pooled.attention)
+        return Output(self.head(pooled.vector), pooled.attention, pooled.of_tasks)
 
 
 def build(spec: ModelSpec, weights: Literal["random", "download"] | str | Path = "random") -> Composition:
@@ -113,13 +115,8 @@ def skeleton(spec: ModelSpec) -> Composition:
 
 
 def _compose(spec: ModelSpec, network: nn.Module) -> Composition:
-    channels = spec.backbone.channels
-    return Composition(
-        spec,
-        Backbone(spec.backbone, network),
-        make_pooling(spec.pooling, channels),
-        make_head(spec.head, channels, len(spec.labels)),
-    )
+    backbone = Backbone(spec.backbone, network)
+    return Composition(spec, backbone, *make_parts(spec))
 
 
 def probabilities(logits: Tensor, groups: tuple[LabelGroup, ...]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ModelError
-from .spec import HeadSpec
+from .spec_parts import HeadSpec
 
 
 def _dense(inputs: int, outputs: int) -> nn.Linear:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import ModelError
-from .spec import PoolingSpec
+from .spec_parts import PoolingSpec
 
 
 class Pooled(NamedTuple):
@@ -19,11 +19,14 @@ class Pooled(NamedTuple):
         vector: (n, C).
         attention_logits: (n, h, w) before the sigmoid, or None without attention.
         attention: (n, h, w) in 0..1, or None without attention.
+        of_tasks: (n, tasks, h, w), the attention of each task's copy, of which `attention` is the first; None where
+            tasks have no copies, or no attention.
     """
 
     vector: Tensor
     attention_logits: Tensor | None
     attention: Tensor | None
+    of_tasks: Tensor | None = None
 
 
 class Pooling(nn.Module):
@@ -51,6 +54,14 @@ class Pooling(nn.Module):
                 for part in gradient.unbind(dim=1)
             ]
         return torch.stack(found, dim=1)
+
+    def weighted(self, features: Tensor, pooled: Pooled, gradient: Tensor) -> Tensor:
+        """Grad-CAM's maps Σ_k α_k f_k, before their ReLU, with α as of `mean_gradient`.
+
+        Returns:
+            (n, L, h w).
+        """
+        return torch.bmm(self.mean_gradient(features, pooled, gradient), features.flatten(2))
 
 
 class AveragePooling(Pooling):
@@ -81,7 +92,8 @@ class AttentionPooling(Pooling):
     def forward(self, features: Tensor) -> Pooled:
         """Pool features (n, C, h, w)."""
         logits = self.attend(features)[:, 0]
-        vector = torch.bmm(features.flatten(2), self._shares(logits)[:, :, None])[:, :, 0]
+        # A row times a matrix: the other way round torch would copy maps that are channels last in memory.
+        vector = torch.bmm(self._shares(logits)[:, None, :], features.flatten(2).transpose(1, 2))[:, 0]
         return Pooled(vector, logits, torch.sigmoid(logits))
 
     @staticmethod
@@ -95,14 +107,23 @@ class AttentionPooling(Pooling):
         With z = w·f + b, p = sigmoid(z), s = p / Σ p and dp/dz = p (1 − p):
         ∂y/∂f_k(ij) = g_k s(ij) + w_k s(ij) (1 − p(ij)) Σ_m g_m (f_m(ij) − x_m), averaged over ij.
         """
+        through = self._through(pooled, gradient, torch.bmm(gradient, features.flatten(2)))
+        return (gradient + through * self.attend.weight[0, :, 0, 0]) / (features.shape[2] * features.shape[3])
+
+    def weighted(self, features: Tensor, pooled: Pooled, gradient: Tensor) -> Tensor:
+        """As in `Pooling`. The features are read once: w·f is known from the attention, z − b."""
         assert pooled.attention_logits is not None
-        cells = features.flatten(2)
-        shares = self._shares(pooled.attention_logits)[:, None, :]
+        seen = torch.bmm(gradient, features.flatten(2))
+        attended = (pooled.attention_logits - cast(Tensor, self.attend.bias)).flatten(1)[:, None, :]
+        return (seen + self._through(pooled, gradient, seen) * attended) / seen.shape[2]
+
+    def _through(self, pooled: Pooled, gradient: Tensor, seen: Tensor) -> Tensor:
+        """What flows through the attention, as a multiple of w, (n, L, 1); `seen` is Σ_m g_m f_m, (n, L, h w)."""
+        assert pooled.attention_logits is not None
         # 1 − sigmoid(z) would lose its digits where p is close to 1.
-        slope = shares * torch.sigmoid(-pooled.attention_logits).flatten(1)[:, None, :]
-        excess = torch.bmm(gradient, cells) - torch.bmm(gradient, pooled.vector[:, :, None])
-        through = (slope * excess).sum(dim=2, keepdim=True)
-        return (gradient + through * self.attend.weight[0, :, 0, 0]) / cells.shape[2]
+        slope = self._shares(pooled.attention_logits) * torch.sigmoid(-pooled.attention_logits).flatten(1)
+        excess = seen - torch.bmm(gradient, pooled.vector[:, :, None])
+        return torch.bmm(excess, slope[:, :, None])
 
 
 def make_pooling(spec: PoolingSpec, channels: int) -> Pooling:

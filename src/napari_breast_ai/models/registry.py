@@ -13,10 +13,17 @@ import platformdirs
 
 from .errors import BundleError, ModelError
 from .spec import ModelSpec
+from .table_spec import TableSpec
 
 SCHEMA = "napari-breast-ai/bundle"
-VERSION = 1
+VERSION = 3
+"""2: mirrored backbones, and copies of pooling and head for tasks. 3: pooling and head of the folds beside the model's
+own, for intervals, and the errors of the temperatures. Older bundles are read as they are, and have neither."""
+TABLE = "table"
+"""The kind of a bundle whose model looks at a row of features and values, see `TableSpec`."""
 CONFIG, WEIGHTS, CARD, EVALUATION = "config.json", "model.safetensors", "README.md", "evaluation.json"
+FOLDS = "folds.safetensors"
+"""Pooling and head of each fold of the cross-validation; a bundle need not have them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class BundleInfo:
     name: str
     folder: Path
     origin: Literal["shipped", "user"]
-    spec: ModelSpec | None
+    spec: ModelSpec | TableSpec | None
     problem: str = ""
 
     @property
@@ -44,7 +51,9 @@ class BundleInfo:
         if self.problem or self.spec is None:
             return self.problem
         labels = "; ".join(", ".join(group.labels) for group in self.spec.groups)
-        return f"{self.spec.recipe} for {labels} ({self.origin})"
+        needs = self.spec.needs if isinstance(self.spec, TableSpec) else ()
+        asks = f", from {' and '.join(needs)}" if needs else ""
+        return f"{self.spec.recipe} for {labels}{asks} ({self.origin})"
 
 
 @dataclass(frozen=True)
@@ -55,11 +64,13 @@ class BundleConfig:
         spec: the model.
         weights_sha256: of model.safetensors, as hexadecimal digits.
         evaluation_sha256: of evaluation.json's content, see `content_hash`.
+        folds_sha256: of folds.safetensors; "" for a bundle without it.
     """
 
-    spec: ModelSpec
+    spec: ModelSpec | TableSpec
     weights_sha256: str
     evaluation_sha256: str
+    folds_sha256: str = ""
 
 
 def shipped_folder() -> Path:
@@ -141,7 +152,10 @@ def read_config(folder: Path) -> BundleConfig:
     hashes = data.get("sha256")
     if not isinstance(hashes, dict) or not all(isinstance(hashes.get(n), str) for n in (WEIGHTS, EVALUATION)):
         raise BundleError(f"{folder} is not a usable model bundle: its {CONFIG} has no hashes. Get it anew.")
-    return BundleConfig(ModelSpec.from_json(data.get("model")), hashes[WEIGHTS], hashes[EVALUATION])
+    kind = TableSpec if data.get("kind") == TABLE else ModelSpec
+    return BundleConfig(
+        kind.from_json(data.get("model")), hashes[WEIGHTS], hashes[EVALUATION], str(hashes.get(FOLDS) or "")
+    )
 
 
 def read_json(file: Path) -> Any:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .errors import ModelError
-from .spec import BackboneSpec, Mode
+from .spec_parts import BackboneSpec, Mode
 from .torchvision_compat import import_torchvision
 
 Weights = Literal["random", "download"] | str | Path

@@ -2,6 +2,7 @@
 
 from .dicom import MANNERS, Manner, write_dicom
 from .make import Phantom, Truth, make_phantom
+from .regions import breast_truth, tissue_truth
 from .spec import BPE_LEVELS, DENSITIES, KINDS, Kind, PhantomError, PhantomSpec
 from .tissues import TISSUES, Tissue
 
@@ -18,6 +19,8 @@ __all__ = [
     "PhantomSpec",
     "Tissue",
     "Truth",
+    "breast_truth",
     "make_phantom",
+    "tissue_truth",
     "write_dicom",
 ]

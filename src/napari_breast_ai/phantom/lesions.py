@@ -107,12 +107,25 @@ def _region(
         u, w = c * dx + s * dy, c * dy - s * dx
         tall = 0.5 * (half + across)
         r = np.sqrt((dz / tall) ** 2 + (u / half) ** 2 + (w / across) ** 2)
-        inside = (1 - r) * across + 0.30 * across * ragged + 1.0 * ragged
+        if traits.distribution == "mass":
+            inside = (1 - r) * across + 0.10 * across * ragged + 0.4 * ragged
+            inside += _spicules(scene, traits, dz, dy, dx, rng)
+        else:
+            inside = (1 - r) * across + 0.30 * across * ragged + 1.0 * ragged
         if traits.distribution == "focal":
             inside += 0.5 * ragged
     # It prefers gland and does not grow into muscle; skin it may reach.
     inside += 1.6 * (v.gland - 0.6) - 3.0 * smoothstep(v.chest, -4, 0)
     return f32(np.minimum(inside, v.depth - 0.6))
+
+
+def _spicules(scene: Scene, traits: LesionTraits, dz: F32, dy: F32, dx: F32, rng: Rng) -> F32:
+    """How far a mass grows outwards at each voxel, in mm: along some directions from its centre, dz, dy, dx away."""
+    away = np.sqrt(dz * dz + dy * dy + dx * dx) + 1e-3
+    # The same along a ray, so that what stands out is a spicule and no bump.
+    rays = scene.texture.at(rng, 5.0, 11 * dz / away, 11 * dy / away, 11 * dx / away)
+    reach = traits.spikes * (2.0 + 0.22 * traits.extent_mm)
+    return f32(reach * np.clip(rays - 0.3, 0, 1.6))
 
 
 def _side_ducts(
@@ -152,6 +165,12 @@ def _pattern(
         # Cobblestones: bright grains with darker seams.
         stones = smoothstep(clump + 0.35 * fine, -0.55, 0.55)
         return (0.22 + 0.78 * stones).astype(np.float32), nothing, nothing
+    if traits.pattern == "homogeneous":
+        return np.clip(0.88 + 0.06 * coarse, 0.6, 1.0).astype(np.float32), nothing, nothing
+    if traits.pattern == "rim":
+        # Bright where it grows, less inside.
+        rim = bump(inside - 1.5, 2.2)
+        return np.clip(0.42 + 0.5 * rim + 0.12 * coarse, 0.15, 1.0).astype(np.float32), nothing, nothing
     if traits.pattern == "heterogeneous":
         # Some of it dies: small necroses that do not enhance, with no wall around.
         field = 0.60 + 0.26 * coarse + 0.16 * clump + 0.10 * fine

@@ -33,6 +33,9 @@ from .tissues import PaintBox
 from .tracer import RELAXIVITY, spoiled_gradient_echo
 from .traits import BodyTraits, LesionTraits, body_traits, lesion_traits
 
+LABELS = {"igm": "IGM", "nme": "NME", "idc": "IDC", "fibroadenoma": "other benign"}
+"""The class of each kind's boxes."""
+
 SMALLEST_COMPONENT_MM2 = 15.0
 """Pieces of a lesion smaller than this on a slice get no box."""
 
@@ -42,7 +45,7 @@ class Truth:
     """What is known about a phantom.
 
     Attributes:
-        label: "IGM", "NME" or None for a normal case.
+        label: one of `LABELS`, or None for a normal case.
         lesion: bool (z, y, x), the lesion's region with its dark parts, in phase 0.
         boxes: one per slice and piece of the lesion, author "truth"; pieces below 15 mm² have none.
         tissue: uint8 (z, y, x), codes of `TISSUES`.
@@ -180,7 +183,7 @@ def _truth(
         inside = lesion.where[lesion.cover >= 0.5]
         mask.ravel()[scene.index[inside]] = True
         mask &= tissue != t.SKIN.code
-    label = {"igm": "IGM", "nme": "NME"}.get(spec.kind)
+    label = LABELS.get(spec.kind)
     boxes = lesion_boxes(mask, label, scene.pixel) if label else ()
     return Truth(
         label, mask, boxes, tissue, grid(box.ktrans), grid(box.kep), grid(box.ve), grid(box.vp), body, traits,

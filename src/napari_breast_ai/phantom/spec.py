@@ -8,12 +8,12 @@ from typing import Literal
 
 from ..core import BreastAIError
 
-Kind = Literal["igm", "nme", "normal"]
+Kind = Literal["igm", "nme", "normal", "idc", "fibroadenoma"]
 Density = Literal["a", "b", "c", "d"]
 Bpe = Literal["minimal", "mild", "moderate", "marked"]
 
-KINDS: tuple[Kind, ...] = ("igm", "nme", "normal")
-"""Granulomatous mastitis, malignant non-mass enhancement, no lesion."""
+KINDS: tuple[Kind, ...] = ("igm", "nme", "normal", "idc", "fibroadenoma")
+"""Granulomatous mastitis, malignant non-mass enhancement, no lesion, invasive carcinoma as a mass, benign mass."""
 
 DENSITIES: tuple[Density, ...] = ("a", "b", "c", "d")
 BPE_LEVELS: tuple[Bpe, ...] = ("minimal", "mild", "moderate", "marked")
@@ -31,16 +31,18 @@ class PhantomSpec:
     lesion. The same seed at another matrix is the same woman, sampled otherwise.
 
     Attributes:
-        kind: "igm", "nme" or "normal".
+        kind: one of `KINDS`.
         seed: not negative.
         shape: (slices, rows, columns).
         n_phases: phases including the pre-contrast one.
         interval_s: seconds from one phase's start to the next; the injection begins when phase 0 ends.
-        overlap: how far the classes share their traits, 0 to 1. At 0 every trait of the lesion follows its
-            own class's distribution (these already overlap, as published frequencies do); otherwise each
-            trait is drawn, independently of the others, from the *other* class with probability overlap / 2.
-            A perfect reader of all traits, kinetics included, reaches an AUC of 0.98 at 0, 0.92 at 0.25,
-            0.82 at 0.5 and 0.5 at 1.
+        overlap: how far the classes share their traits, -1 to 1. At 0 every trait of the lesion follows its
+            own class's distribution (these already overlap, as published frequencies do); above 0 each
+            trait is drawn, independently of the others, from the *other* class with probability overlap / 2;
+            IGM and NME are each other's other class, and so are both masses.
+            For IGM against NME a perfect reader of all traits, kinetics included, reaches an AUC of 0.98 at 0,
+            0.92 at 0.25, 0.82 at 0.5 and 0.5 at 1. Below 0 the classes are drawn apart (see `traits.apart`), to
+            textbook pictures at -1.
         field_t: field strength in tesla, 1.5 or 3.0.
         fov_mm: length of the image's longer side.
         slice_mm: distance of neighbouring slices; None spreads the slices over 144 mm, at most 6 mm apart.
@@ -86,8 +88,8 @@ class PhantomSpec:
             found.append("A dynamic study needs 2 to 60 phases.")
         if not (math.isfinite(self.interval_s) and 1 <= self.interval_s <= 600):
             found.append("The phases must be 1 to 600 seconds apart.")
-        if not 0 <= self.overlap <= 1:
-            found.append("The overlap of the classes must lie between 0 and 1.")
+        if not -1 <= self.overlap <= 1:
+            found.append("The overlap of the classes must lie between -1 and 1.")
         if self.field_t not in (1.5, 3.0):
             found.append("The field strength must be 1.5 or 3 tesla.")
         if not 100 <= self.fov_mm <= 600:

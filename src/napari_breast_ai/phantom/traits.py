@@ -11,8 +11,8 @@ from .fields import Rng, stream
 from .spec import BPE_LEVELS, DENSITIES, Bpe, Density, PhantomSpec
 
 T = TypeVar("T", bound=str)
-Distribution = Literal["focal", "linear", "segmental", "regional"]
-Pattern = Literal["heterogeneous", "clumped", "clustered ring"]
+Distribution = Literal["focal", "linear", "segmental", "regional", "mass"]
+Pattern = Literal["heterogeneous", "clumped", "clustered ring", "homogeneous", "rim"]
 
 _GLAND_FRACTION = {"a": (0.04, 0.09), "b": (0.10, 0.20), "c": (0.22, 0.38), "d": (0.42, 0.60)}
 _BPE_KTRANS = {"minimal": 0.006, "mild": 0.016, "moderate": 0.034, "marked": 0.065}
@@ -68,6 +68,7 @@ class LesionTraits:
         rings: number of ring-enhancing micro-abscesses (or of rings around ducts).
         skin_mm: thickening of the skin over it, 0 for none.
         dispersion: spread of the kinetics inside, standard deviation of the logarithm.
+        spikes: how far a mass sends spicules into its surroundings, 0 (smooth) to 1.
     """
 
     side: int
@@ -80,11 +81,15 @@ class LesionTraits:
     rings: int
     skin_mm: float
     dispersion: float
+    spikes: float = 0.0
 
 
 @dataclass(frozen=True)
 class ClassProfile:
-    """Frequencies of a class's traits; for numbers the median and the standard deviation of the logarithm."""
+    """Frequencies of a class's traits; for numbers the median and the standard deviation of the logarithm.
+
+    `limits_mm` are the smallest and largest extent; `spikes` of a mass are drawn evenly between two values.
+    """
 
     distribution: dict[Distribution, float]
     pattern: dict[Pattern, float]
@@ -93,11 +98,14 @@ class ClassProfile:
     ktrans: tuple[float, float]
     kep: tuple[float, float]
     skin: float
+    limits_mm: tuple[float, float] = (20.0, 65.0)
+    spikes: tuple[float, float] = (0.0, 0.0)
 
 
 # Frequencies are of the order reported: clustered rings in most IGM and in a quarter of malignant NME;
 # segmental or linear distribution in most malignant NME and some IGM; early rise with plateau or washout in
-# malignant NME, persistent or plateau in IGM; skin thickening in half of IGM and in some carcinomas.
+# malignant NME, persistent or plateau in IGM; skin thickening in half of IGM and in some carcinomas; masses of
+# invasive carcinoma mostly irregular, with a rim or heterogeneous inside, fibroadenomas smooth and even.
 PROFILES: dict[str, ClassProfile] = {
     "igm": ClassProfile(
         {"focal": 0.08, "linear": 0.05, "segmental": 0.27, "regional": 0.60},
@@ -109,7 +117,20 @@ PROFILES: dict[str, ClassProfile] = {
         {"heterogeneous": 0.27, "clumped": 0.47, "clustered ring": 0.26},
         (42.0, 0.25), (0.55, 0.22), (0.31, 0.36), (0.98, 0.70), 0.18,
     ),
+    "idc": ClassProfile(
+        {"mass": 0.78, "segmental": 0.08, "regional": 0.14},
+        {"rim": 0.42, "heterogeneous": 0.46, "clumped": 0.12},
+        (22.0, 0.32), (0.82, 0.12), (0.34, 0.36), (1.05, 0.60), 0.18, (9.0, 50.0), (0.35, 1.0),
+    ),
+    "fibroadenoma": ClassProfile(
+        {"mass": 1.0},
+        {"homogeneous": 0.62, "heterogeneous": 0.30, "rim": 0.08},
+        (17.0, 0.32), (0.70, 0.14), (0.22, 0.38), (0.32, 0.60), 0.0, (8.0, 36.0), (0.0, 0.45),
+    ),
 }  # fmt: skip
+
+OTHER: dict[str, str] = {"igm": "nme", "nme": "igm", "idc": "fibroadenoma", "fibroadenoma": "idc"}
+"""The class from which a lesion borrows traits where classes overlap."""
 
 
 def body_traits(spec: PhantomSpec) -> BodyTraits:
@@ -168,7 +189,9 @@ def lesion_traits(spec: PhantomSpec) -> LesionTraits | None:
         return None
     rng = stream(spec.seed, "lesion", spec.kind)
     own = PROFILES[spec.kind]
-    other = PROFILES["nme" if spec.kind == "igm" else "igm"]
+    other = PROFILES[OTHER[spec.kind]]
+    if spec.overlap < 0:
+        own = apart(own, other, -spec.overlap)
 
     def profile() -> ClassProfile:
         return other if rng.random() < spec.overlap / 2 else own
@@ -179,7 +202,8 @@ def lesion_traits(spec: PhantomSpec) -> LesionTraits | None:
     side = -1 if rng.random() < 0.5 else 1
     distribution = _pick(rng, profile().distribution)
     pattern = _pick(rng, profile().pattern)
-    extent = lognormal(*profile().extent_mm, 20, 65)
+    size = profile()
+    extent = lognormal(*size.extent_mm, *size.limits_mm)
     width = lognormal(*profile().width, 0.35, 1.0)
     ktrans = lognormal(*profile().ktrans, 0.10, 0.8)
     kep = lognormal(*profile().kep, 0.08, 3.0)
@@ -189,8 +213,41 @@ def lesion_traits(spec: PhantomSpec) -> LesionTraits | None:
     if distribution == "focal":
         extent, width = min(extent, 26.0), max(width, 0.7)
     rings = int(rng.integers(5, 12)) if pattern == "clustered ring" else 0
+    dispersion = rng.uniform(0.12, 0.3)
+    if distribution != "mass":
+        return LesionTraits(side, distribution, pattern, extent, width, ktrans, kep, rings, skin, dispersion)
+    spikes = rng.uniform(*profile().spikes)
+    # A mass is rounder than what follows the ducts, and seldom as long.
+    extent, width = min(extent, 50.0), max(width, 0.6)
     return LesionTraits(
-        side, distribution, pattern, extent, width, ktrans, kep, rings, skin, rng.uniform(0.12, 0.3)
+        side, distribution, pattern, extent, width, ktrans, kep, rings, skin, dispersion, spikes
+    )
+
+
+def apart(own: ClassProfile, other: ClassProfile, how_far: float) -> ClassProfile:
+    """The class drawn away from another one, 0 (as it is) to 1.
+
+    Frequencies are weighted by their ratio to the other class's, to the power 2 · how_far; medians move on by the
+    square root of theirs; spreads become narrower, at 1 by half.
+    """
+
+    def frequencies(mine: dict[T, float], theirs: dict[T, float]) -> dict[T, float]:
+        return {name: p * (p / max(theirs.get(name, 0.0), 0.02)) ** (2 * how_far) for name, p in mine.items()}
+
+    def numbers(mine: tuple[float, float], theirs: tuple[float, float]) -> tuple[float, float]:
+        return mine[0] * (mine[0] / theirs[0]) ** (0.5 * how_far), mine[1] * (1 - 0.5 * how_far)
+
+    skin = frequencies({"yes": own.skin, "no": 1 - own.skin}, {"yes": other.skin, "no": 1 - other.skin})
+    return ClassProfile(
+        frequencies(own.distribution, other.distribution),
+        frequencies(own.pattern, other.pattern),
+        numbers(own.extent_mm, other.extent_mm),
+        numbers(own.width, other.width),
+        numbers(own.ktrans, other.ktrans),
+        numbers(own.kep, other.kep),
+        skin["yes"] / (skin["yes"] + skin["no"]),
+        own.limits_mm,
+        own.spikes,
     )
 
 

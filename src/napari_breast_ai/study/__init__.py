@@ -10,17 +10,20 @@ from .outline import outline
 from .overrules import Decision, Overrules, Wanted, apply
 from .roles import ROLES, Role
 from .scan import scan
+from .sequence import AngleImages, SequenceFacts, read_flip_angles, read_on_slices, sequence_facts
 from .told_times import recall_times, tell_times, times_unknown
 from .writers import write_dicom_series, write_nifti
 
 __all__ = [
     "ROLES",
+    "AngleImages",
     "Decision",
     "Group",
     "Loader",
     "Overrules",
     "Phase",
     "Role",
+    "SequenceFacts",
     "StudyError",
     "StudyIndex",
     "Unused",
@@ -33,11 +36,14 @@ __all__ = [
     "open_volume",
     "outline",
     "overruled",
+    "read_flip_angles",
+    "read_on_slices",
     "read_overrules",
     "read_study",
     "recall_times",
     "save",
     "scan",
+    "sequence_facts",
     "tell_times",
     "times_unknown",
     "write_dicom_series",

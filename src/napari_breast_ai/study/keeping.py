@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..files import write_whole
 from ..places import FOLDER, data_folder, place, study_name
 from .errors import StudyError
 from .index import StudyIndex
@@ -129,18 +129,7 @@ def _write(path: Path, overrules: Overrules) -> None:
     told = {"schema": SCHEMA, "version": VERSION, "decisions": [asdict(one) for one in overrules.decisions]}
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".overrules-", suffix=".tmp", delete=False
-        ) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            Path(file.name).replace(path)
-        except OSError:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        write_whole(path, text)
     except OSError as error:
         raise StudyError(
             f"The decision cannot be kept in “{path}” ({error.strerror or error}). Make room or give leave to "

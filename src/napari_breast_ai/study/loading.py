@@ -81,6 +81,11 @@ class Loader:
         )
 
     @property
+    def headers(self) -> tuple[Frame, ...]:
+        """What the header says of each image, phase after phase."""
+        return tuple(frame for frames in self._frames for frame in frames)
+
+    @property
     def complete(self) -> bool:
         """Whether every slice has been read."""
         return bool(self.loaded.all())
@@ -171,7 +176,11 @@ def _times(group: Group) -> PhaseTimes:
     known = [start for start in starts if start is not None]
     if len(known) < len(starts) or any(b < a for a, b in pairwise(known)):
         return PhaseTimes((0.0,) * len(starts), ("unknown",) * len(starts))
-    return PhaseTimes(tuple(known), tuple(phase.time_source for phase in group.phases))
+    middles = [phase.mid_s for phase in group.phases]
+    told = [middle for middle in middles if middle is not None]
+    if len(told) < len(middles) or any(b <= a for a, b in pairwise(told)):
+        told = []
+    return PhaseTimes(tuple(known), tuple(phase.time_source for phase in group.phases), tuple(told))
 
 
 def _value_type(frames: Sequence[Frame]) -> np.dtype[np.generic]:

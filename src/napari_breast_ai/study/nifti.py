@@ -213,10 +213,3 @@ def _step(image: Any, dimensions: int) -> float | None:
     if dimensions != 4 or len(zooms) < 4 or unit is None or not 0 < float(zooms[3]) < 1e12:
         return None
     return float(zooms[3]) * unit
-
-
-def ras_affine(volume: DceVolume) -> NDArray[np.float64]:
-    """The RAS affine of `volume.data` with its axes as (column, row, slice), for writing."""
-    swap = np.eye(4)[[2, 1, 0, 3]]
-    affine: NDArray[np.float64] = LPS_FROM_RAS @ volume.geometry.affine @ swap
-    return affine

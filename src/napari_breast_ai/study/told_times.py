@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import DceVolume, PhaseTimes
+from ..files import write_whole
 from ..places import place, study_name
 from .errors import StudyError
 from .foreign_times import _checked
@@ -67,18 +66,7 @@ def tell_times(
         "at": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".times-", suffix=".tmp", delete=False
-        ) as file:
-            file.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            Path(file.name).replace(path)
-        except OSError:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        write_whole(path, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise StudyError(
             f"The times cannot be kept in “{path}” ({error.strerror or error}). Make room or give leave to write "

@@ -27,12 +27,11 @@ from pydicom.valuerep import format_number_as_ds
 from .. import __version__
 from ..core import DceVolume, Progress, silent
 from .errors import StudyError
-from .nifti import is_nifti, ras_affine, stem
+from .nifti import is_nifti, stem
 
 MADE_BY = f"Written by napari-breast-ai {__version__}. Research use only."
 _START = datetime(2000, 1, 1, 12)
 """The moment of phase 0 in written DICOM: times of day are the patient's business, intervals are not."""
-_SHEAR = 1e-4
 
 
 def write_nifti(volume: DceVolume, path: str | Path, progress: Progress = silent) -> tuple[Path, Path]:
@@ -59,12 +58,12 @@ def write_nifti(volume: DceVolume, path: str | Path, progress: Progress = silent
     for one in (target, beside):
         if one.exists():
             raise StudyError(f"“{one}” exists already; choose another name, or remove it first.")
-    affine = ras_affine(volume)
+    affine = volume.geometry.ras_affine
     make: Any = nibabel.Nifti1Image  # partly typed
     image = make(volume.data.transpose(3, 2, 1, 0), affine)
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(affine, 1)
-    if _is_orthogonal(volume):
+    if volume.geometry.is_orthogonal:
         image.set_qform(affine, 1)
     image.header["descrip"] = f"napari-breast-ai {__version__}".encode()[:79]
     steps = np.diff(volume.times.start_s)
@@ -112,7 +111,7 @@ def write_dicom_series(
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StudyError(f"“{target}” is not an empty folder; choose a new one.")
-    if not _is_orthogonal(volume):
+    if not volume.geometry.is_orthogonal:
         raise StudyError(
             "The slices are not at right angles to their rows and columns, which DICOM images cannot say. Resample "
             "the volume, or write it as NIfTI."
@@ -163,11 +162,6 @@ def _errors(target: Path) -> Iterator[None]:
 
 def _timed(volume: DceVolume) -> bool:
     return "unknown" not in volume.times.source
-
-
-def _is_orthogonal(volume: DceVolume) -> bool:
-    axes = volume.geometry.affine[:3, :3] / np.linalg.norm(volume.geometry.affine[:3, :3], axis=0)
-    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < _SHEAR)
 
 
 def _sixteen_bits(data: NDArray[np.generic]) -> tuple[NDArray[np.generic], str, str]:

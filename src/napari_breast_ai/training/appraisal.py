@@ -72,7 +72,7 @@ class Answers:
         answered: (n,) whether there is an answer; one that is missing counts as wrong.
         patients, cases, slices: of each, (n,); of a patient the slice is None.
         rule: how a patient's score came about, in the words of one patient, or "".
-        left_out: patients with contradicting truths.
+        left_out: patients with contradicting truths, of whom the run does not say what they count as.
     """
 
     scores: FloatArray
@@ -111,6 +111,7 @@ def merged(records: Sequence[Record]) -> tuple[Record, ...]:
                 means,
                 first.truth,
                 first.picture,
+                first.shows,
             )
         )
     return tuple(out)
@@ -146,8 +147,11 @@ def _of_patients(run: Run, question: Question, records: Sequence[Record]) -> Ans
         if not truths:
             continue
         if exclusive and len(set(truths)) > 1:
-            left_out.append(patient)
-            continue
+            counts_as = run.told.get(patient, {}).get(name)
+            if counts_as is None:
+                left_out.append(patient)
+                continue
+            truths = [counts_as]
         value, said = _patient_score(run, question, own)
         rule = rule or (said if value is not None else "")
         rows.append((patient, own[0].case_id, value, any(question.positive in truth for truth in truths)))

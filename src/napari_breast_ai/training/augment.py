@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,40 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core import Box
-
-
-@dataclass(frozen=True)
-class AugmentSpec:
-    """How much training slices are changed, drawn anew for each slice and epoch.
-
-    Attributes:
-        mirror: chance of a left-right mirror image.
-        shift: largest shift, as a share of the image, along rows and columns.
-        scale: smallest and largest magnification.
-        gamma: largest change of the exponent of the brightness, as a factor and its inverse; 1 is none.
-        gain: largest change of the brightness, as a factor and its inverse; 1 is none.
-        noise: largest standard deviation of added noise, in units of the window (0..1).
-    """
-
-    mirror: float = 0.5
-    shift: float = 0.06
-    scale: tuple[float, float] = (0.85, 1.2)
-    gamma: float = 1.25
-    gain: float = 1.15
-    noise: float = 0.02
-
-    def problems(self) -> list[str]:
-        """What is wrong, in words."""
-        found = []
-        if not 0 <= self.mirror <= 1:
-            found.append("The chance of a mirror image must lie between 0 and 1.")
-        if not 0 <= self.shift < 0.5:
-            found.append("The largest shift must be less than half the image.")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            found.append("The magnification needs a positive smallest and a largest value, in this order.")
-        if self.gamma < 1 or self.gain < 1 or self.noise < 0:
-            found.append("Gamma and gain are factors of at least 1, and noise is not negative.")
-        return found
+from .fitspec import AugmentSpec
 
 
 def augment(

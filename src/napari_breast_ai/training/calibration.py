@@ -8,17 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
+from ..models.calibration import logs_of, rescale
 from .errors import TrainingError
 from .figures import FloatArray
 from .metrics import Estimate, proportion
 
 BINS = 10
-CLIP = 1e-7
-"""A yes-or-no score of 0 or 1 is brought this far inside before its logarithm is taken, as single precision rounds."""
-
-_TINY = float(np.finfo(np.float32).tiny)
-"""The same for one of several classes, whose small scores single precision keeps."""
-
 COLDEST, HOTTEST = 0.02, 50.0
 """Temperatures outside are not looked for: they turn every score into 0 or 1, or into a guess."""
 
@@ -148,6 +143,7 @@ class Temperature:
         n: how many validation cases it was fitted on.
         before, after: mean negative log likelihood of these cases, with T = 1 and with `value`.
         note: a sentence where the fit went to a limit, or "".
+        error: standard error of 1 / `value`, from the curvature of the likelihood; None at a limit.
     """
 
     value: float
@@ -155,24 +151,11 @@ class Temperature:
     before: float
     after: float
     note: str = ""
+    error: float | None = None
 
     def apply(self, probabilities: ArrayLike) -> FloatArray:
         """Scores at this temperature; see `rescale`."""
         return rescale(probabilities, self.value)
-
-
-def rescale(probabilities: ArrayLike, temperature: float) -> FloatArray:
-    """Probabilities at another temperature: p ** (1 / T), made to add up to 1 again.
-
-    Args:
-        probabilities: (n,), of a yes-or-no question; or (n, k) of k exclusive classes.
-        temperature: above 0.
-
-    Source: Guo, Pleiss, Sun and Weinberger, ICML 2017;70:1321-1330.
-    """
-    logs = _logs(probabilities) / temperature
-    out = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
-    return np.asarray(out[:, 1] if np.ndim(probabilities) == 1 else out, np.float64)
 
 
 def fit_temperature(probabilities: ArrayLike, truth: ArrayLike) -> Temperature:
@@ -193,7 +176,7 @@ def fit_temperature(probabilities: ArrayLike, truth: ArrayLike) -> Temperature:
         raise TrainingError("A temperature needs validation cases whose scores lie between 0 and 1.")
     if len(np.unique(answer)) < 2:
         raise TrainingError("A temperature needs validation cases of more than one class.")
-    logs = _logs(values)
+    logs = logs_of(values)
     own = logs[np.arange(len(logs)), answer]
 
     def loss(beta: float) -> float:
@@ -216,16 +199,13 @@ def fit_temperature(probabilities: ArrayLike, truth: ArrayLike) -> Temperature:
             beta = (low + high) / 2
             low, high = (beta, high) if slope(beta) < 0 else (low, beta)
         beta = (low + high) / 2
-    return Temperature(1 / beta, len(values), loss(1.0), loss(beta), note)
-
-
-def _logs(probabilities: ArrayLike) -> FloatArray:
-    """Logarithms of the classes' scores, (n, k); of a yes-or-no question k is 2 and yes is 1."""
-    values = np.asarray(probabilities, np.float64)
-    if values.ndim == 1:
-        inside = np.clip(values, CLIP, 1 - CLIP)
-        return np.asarray(np.stack([np.log1p(-inside), np.log(inside)], axis=1), np.float64)
-    return np.asarray(np.log(np.clip(values, _TINY, 1)), np.float64)
+    error = None
+    if not note:
+        # The likelihood's second derivative by 1 / T is the variance of the logarithms over the classes.
+        weight = np.exp(beta * logs - logsumexp(beta * logs, axis=1, keepdims=True))
+        mean = (weight * logs).sum(axis=1, keepdims=True)
+        error = float(1 / np.sqrt((weight * (logs - mean) ** 2).sum()))
+    return Temperature(1 / beta, len(values), loss(1.0), loss(beta), note, error)
 
 
 def _places(score: FloatArray, bins: int) -> NDArray[np.intp]:

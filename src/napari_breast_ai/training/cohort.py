@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from .. import phantom as phantom_room
 from ..core import Box, DceVolume, Progress, silent
+from ..files import taking_place
 from ..inference import grey_slices, plan_images
+from ..inference.facts import study_facts
+from ..inference.resizing import interpolate
 from ..models import PreparationSpec
+from ..models.ranges import StudyFacts
 from ..phantom import Kind, PhantomSpec, make_phantom
 from .errors import TrainingError
 from .examples import Examples, join
@@ -64,6 +67,11 @@ class CohortSpec:
             found.append("The distances between slices must be positive, the smallest first.")
         return found or self.phantom(0, 300.0).problems()
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What each patient has."""
+        return tuple(_TURNS[patient % len(_TURNS)] for patient in range(self.patients))
+
     def phantom(self, patient: int, until_s: float) -> PhantomSpec:
         """The phantom of a patient, with no phase after the one that starts nearest to `until_s`."""
         seed = FIRST_SEED * (self.seed + 1) + patient
@@ -84,6 +92,7 @@ def make_cohort(
     spec: CohortSpec,
     preparation: PreparationSpec,
     *,
+    which: Sequence[int] | None = None,
     workers: int = 1,
     cache: Path | None = None,
     progress: Progress = silent,
@@ -93,6 +102,7 @@ def make_cohort(
     Args:
         spec: which phantoms.
         preparation: of the model.
+        which: numbers of the patients that are wanted; None: all.
         workers: processes that make phantoms side by side; 1 makes them in this process.
         cache: folder for the prepared slices (no volumes), so that a second run starts at once; it is made
             when it does not exist. What was made by another version of the phantom is made anew.
@@ -107,7 +117,8 @@ def make_cohort(
     if any(source.rule != "nearest_time" for source in preparation.sources):
         raise TrainingError("A cohort of phantoms needs a model whose phases are chosen by their times.")
     until = max(source.value for source in preparation.sources)
-    jobs = [(f"phantom-{p.seed}", p) for p in (spec.phantom(i, until) for i in range(spec.patients))]
+    chosen = range(spec.patients) if which is None else which
+    jobs = [(f"phantom-{p.seed}", p) for p in (spec.phantom(i, until) for i in chosen)]
     if cache is not None:
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -132,20 +143,20 @@ def prepare_case(
     chosen = range(volume.n_slices) if slices is None else slices
     grey = torch.from_numpy(grey_slices(volume, plan, chosen))
     rows, columns = (int(size) for size in grey.shape[2:])
+    top, left = (0, 0) if plan.region is None else plan.region[:2]
     height, width = preparation.size
     if (rows, columns) != (height, width):
-        # The same interpolation as in `inference.to_input`, which then leaves the size as it is.
-        grey = functional.interpolate(
-            grey, size=(height, width), mode="bilinear", align_corners=False, antialias=True
-        )
+        # As in `inference.to_input`, which then leaves the size as it is.
+        grey = interpolate(grey, (height, width))
     per_slice: list[list[Box]] = [[] for _ in range(volume.n_slices)]
     for box in boxes:
-        per_slice[box.z].append(_rescale(box, height / rows, width / columns))
+        per_slice[box.z].append(_rescale(box.shifted(-top, -left), height / rows, width / columns))
     return Examples(
         (grey.clamp(0, 1) * 255).round().to(torch.uint8).numpy(),
         tuple(tuple(per_slice[z]) for z in chosen),
         (patient,) * len(chosen),
         tuple(chosen),
+        facts={patient: study_facts(volume, plan)},
     )
 
 
@@ -203,29 +214,36 @@ def _key(spec: PhantomSpec, preparation: PreparationSpec) -> str:
     wanted["preparation"].pop("mode")
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode())
     code = sorted(Path(next(iter(phantom_room.__path__))).glob("*.py"))
-    for source in (*code, Path(plan_images.__code__.co_filename), Path(__file__)):
+    for used in (plan_images, study_facts):
+        code.append(Path(used.__code__.co_filename))
+    for source in (*code, Path(__file__)):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:32]
 
 
 def _write(file: Path, examples: Examples) -> None:
     boxes = [[(b.z, b.y0, b.x0, b.y1, b.x1, b.label, b.id, b.author) for b in s] for s in examples.boxes]
-    part = file.with_suffix(".part")
     try:
-        with part.open("wb") as stream:
-            np.savez_compressed(stream, images=examples.images, boxes=np.array(json.dumps(boxes)))
-        part.replace(file)
+        with taking_place(file) as part, part.open("xb") as stream:
+            facts = examples.facts[examples.patients[0]].to_json()
+            np.savez_compressed(
+                stream,
+                images=examples.images,
+                boxes=np.array(json.dumps(boxes)),
+                facts=np.array(json.dumps(facts)),
+            )
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise TrainingError(f"{file} cannot be written ({error}). Free some space.") from error
 
 
 def _read(file: Path, patient: str) -> Examples:
     with np.load(file, allow_pickle=False) as stored:
         images, boxes = stored["images"], json.loads(str(stored["boxes"]))
+        facts = json.loads(str(stored["facts"]))
     return Examples(
         images,
         tuple(tuple(Box(*values) for values in per_slice) for per_slice in boxes),
         (patient,) * len(images),
         tuple(range(len(images))),
+        facts={patient: StudyFacts.from_json(facts)},
     )

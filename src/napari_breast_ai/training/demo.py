@@ -1,7 +1,7 @@
 """Make the demo bundles: `python -m napari_breast_ai.training.demo --out DIR`.
 
-A model (with --narrow, two) is trained from scratch on phantoms, judged on other phantoms, and written with a card
-that says so.
+A model (with --narrow, two) is made of phantoms only: its backbone is trained from scratch on some, then frozen; the
+head is fitted, cross-validated and calibrated on others by the code of every training, and judged on others again.
 """
 
 from __future__ import annotations
@@ -11,43 +11,65 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import platformdirs
 import torch
 
 from ..core import BreastAIError, Progress, silent
-from ..models import (
-    RECIPES,
-    Composition,
-    ImageSource,
-    ModelSpec,
-    NarrowHead,
-    PoolingSpec,
-    PreparationSpec,
-    build,
-    save_bundle,
-)
-from ..models import HeadSpec as Head
-from .card import Provenance, phantom_card
+from ..models import Composition, PreparationSpec, load_bundle, save_bundle
+from ..models.bundle import change_bundle
+from .card import phantom_card
 from .cohort import CohortSpec, make_cohort
-from .evaluate import Evaluation, evaluate
-from .examples import Examples, group_targets
-from .fit import Epoch, FitSpec, History, fit, initialise
-from .losses import LossWeights
-from .narrow import fit_narrow
-from .refit import Refit, refit_pair, widen
-from .scoring import score_slices
+from .demo_backbone import (
+    ATTENTION,
+    EPOCH_PART,
+    FIRST_HEAD,
+    NARROW,
+    Start,
+    attention_fit,
+    attention_spec,
+    kept_backbone,
+    narrow_spec,
+    train_attention,
+    train_narrow,
+)
+from .demo_heads import train_heads
+from .examples import Examples
+from .fitspec import FitSpec
+from .known import trained_on
+from .protocol import Plan
+from .recipe import Recipe, read_recipe
 from .splits import Split, split_by_patient
 
 log = logging.getLogger(__name__)
 
-ATTENTION, NARROW = "demo-attention-squeezenet", "demo-squeezenet-narrow"
 SHARES = (0.66, 0.1, 0.24)
-ORIGIN = "trained from scratch on synthetic phantoms"
+"""Of the phantoms: the backbone is fitted on the first, its epoch is chosen on the second; the head sees the third
+alone."""
+RECIPES = {
+    ATTENTION: (
+        "squeezenet-ridge",
+        "flips=false",
+        "mirror=false",
+        "fit.calibrate=false",
+        "fit.penalties=[30.0, 10.0, 3.0, 1.0, 0.3]",
+    ),
+    NARROW: ("squeezenet-narrow",),
+}
+"""By which the heads are fitted, with what is otherwise here."""
+FOLDS = 5
+
+_ATTENTION = (
+    "Says for each slice whether there is a lesion and, if so, granulomatous mastitis (IGM) against malignant non-mass "
+    "enhancement (NME); its attention was trained to lie on lesion boxes."
+)
+_NARROW = (
+    "Tells granulomatous mastitis (IGM) from malignant non-mass enhancement (NME) on slices that show a lesion: 1000 "
+    "frozen SqueezeNet features and a narrow network with 10 hidden units."
+)
 
 
 @dataclass(frozen=True)
@@ -55,57 +77,74 @@ class DemoSpec:
     """What the demo bundles are made from.
 
     Attributes:
-        patients: number of phantoms.
-        epochs: of the attention model; the narrow model's backbone gets half as many more.
-        seed: of the cohort, the split, the weights and the training.
+        patients: number of phantoms that something is learnt from.
+        epochs: of the attention model's backbone; the narrow model's gets half as many more.
+        held_out: number of phantoms of another seed, that the result is judged on and nothing else.
+        seed: of the cohorts, the split, the weights and the training.
         threads: of torch, and processes that make phantoms.
         narrow: make the narrow model, too.
-        held_out: number of further phantoms, of another seed, that the result is judged on and nothing else.
     """
 
     patients: int = 200
     epochs: int = 14
+    held_out: int = 50
     seed: int = 0
     threads: int = 2
     narrow: bool = False
-    held_out: int = 50
 
     def command(self) -> str:
         """The command that does the same again."""
-        return (
-            f"python -m napari_breast_ai.training.demo --out DIR --patients {self.patients} --epochs "
-            f"{self.epochs} "
-            f"--held-out {self.held_out} --seed {self.seed} --threads {self.threads}"
-            + " --narrow"
-            * self.narrow
-        )
+        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "narrow"}
+        values = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in told.items())
+        return f"python -m napari_breast_ai.training.demo --out DIR {values}{' --narrow' * self.narrow}"
 
 
-def attention_spec() -> ModelSpec:
-    """The attention model: is there a lesion; if so, IGM or NME; where to look."""
-    return replace(RECIPES["attention-squeezenet"], name=ATTENTION)
+@dataclass(frozen=True)
+class Phantoms:
+    """All phantoms of a demo model.
 
+    Attributes:
+        learnt: those that something is learnt from.
+        split: of their numbers, by `SHARES`.
+        held_out: those that the result is judged on.
+    """
 
-def narrow_spec() -> ModelSpec:
-    """M1's model on subtracted slices (its data set 2), of a late phase, in the mode of the attention model."""
-    preparation = RECIPES["attention-squeezenet"].preparation
-    late = ImageSource("subtraction", "nearest_time", 300.0)
-    return replace(
-        RECIPES["squeezenet-narrow"],
-        name=NARROW,
-        preparation=replace(preparation, source=late, channels=None),
-    )
+    learnt: CohortSpec
+    split: Split
+    held_out: CohortSpec
 
+    @classmethod
+    def of(cls, spec: DemoSpec, cohort: CohortSpec | None = None) -> Phantoms:
+        """Those of a spec; `cohort` in place of the first, for trying things out.
 
-def attention_fit(spec: DemoSpec) -> FitSpec:
-    """How the attention model is fitted."""
-    return FitSpec(
-        epochs=spec.epochs,
-        seed=spec.seed,
-        lr=7e-4,
-        lesion_share=0.75,
-        weights=LossWeights(attention=2.0, attention_positive=5.0, groups={"diagnosis": 1.5}),
-    )
+        Raises:
+            TrainingError: there are too few for the split.
+        """
+        learnt = cohort or CohortSpec(patients=spec.patients, seed=spec.seed)
+        split = split_by_patient(range(learnt.patients), SHARES, spec.seed, strata=learnt.kinds)
+        return cls(learnt, split, replace(learnt, patients=spec.held_out, seed=learnt.seed + 1))
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many of each part have which lesion."""
+        parts = {
+            "backbone and attention": (self.learnt, self.split.train),
+            EPOCH_PART: (self.learnt, self.split.validation),
+            "head": (self.learnt, self.split.test),
+            "test": (self.held_out, range(self.held_out.patients)),
+        }
+        kinds = {name: Counter(cohort.kinds[i] for i in numbers) for name, (cohort, numbers) in parts.items()}
+        return {
+            name: {kind if kind == "normal" else kind.upper(): n for kind, n in sorted(found.items())}
+            for name, found in kinds.items()
+        }
+
+    def told(self) -> dict[str, Any]:
+        """As evaluation.json tells them."""
+        return {"patients": self.counts(), "cohort": asdict(self.learnt)}
+
+    def names(self) -> list[str]:
+        """Of all that something is learnt from, as `make_cohort` gives them."""
+        return [f"phantom-{self.learnt.phantom(i, 300.0).seed}" for i in range(self.learnt.patients)]
 
 
 def make_demo(
@@ -113,149 +152,115 @@ def make_demo(
     spec: DemoSpec,
     *,
     cohort: CohortSpec | None = None,
+    keep: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
-) -> dict[str, Evaluation]:
+) -> tuple[Path, ...]:
     """Train, judge and write the demo bundles.
 
     Args:
         out: folder in which the bundles' folders appear.
         spec: what from.
         cohort: other phantoms than those of the spec's number and seed, for trying things out.
+        keep: take the backbones of the bundles that lie in `out`, which were made by this spec, and make only anew
+            what stands on them.
         cache: folder for prepared slices.
-        progress: told after every phantom and every training step.
+        progress: told after every phantom, step, batch and round.
 
     Returns:
-        Bundle name to held-out evaluation.
+        The bundles' folders.
 
     Raises:
-        TrainingError: when the cohort is too small for the split or the fit fails.
-        BundleError: when a bundle cannot be written.
+        TrainingError: a cohort is too small, a fit fails, or a bundle does not tell how its backbone was made.
+        BundleError: a bundle cannot be read or written.
     """
-    model_spec = attention_spec()
-    cohort = cohort or CohortSpec(patients=spec.patients, seed=spec.seed)
-    examples = make_cohort(
-        cohort,
-        model_spec.preparation,
-        workers=spec.threads,
-        cache=cache,
-        progress=progress,
+    phantoms = Phantoms.of(spec, cohort)
+
+    def made(one: CohortSpec, preparation: PreparationSpec, which: Sequence[int] | None = None) -> Examples:
+        return make_cohort(
+            one, preparation, which=which, workers=spec.threads, cache=cache, progress=progress
+        )
+
+    def parts(preparation: PreparationSpec) -> tuple[Examples, list[list[int]]]:
+        """All slices to learn from, and which of them are in each part of the split."""
+        names, examples = phantoms.names(), made(phantoms.learnt, preparation)
+        own = [{names[i] for i in part} for part in phantoms.split.parts().values()]
+        return examples, [[i for i, p in enumerate(examples.patients) if p in one] for one in own]
+
+    def finished(start: Start, recipe: Recipe, summary: str) -> Path:
+        preparation = start.model.spec.preparation
+        to_learn = made(phantoms.learnt, preparation, phantoms.split.test)
+        held_out = made(phantoms.held_out, preparation)
+        return _finish(out, start, to_learn, held_out, recipe, phantoms, spec, summary, progress)
+
+    how = attention_fit(spec.epochs, spec.seed)
+    if keep:
+        attention = kept_backbone(out / ATTENTION, phantoms.told(), how)
+    else:
+        examples, (fitted, choosing, _) = parts(attention_spec().preparation)
+        attention = train_attention(examples, fitted, choosing, how, progress)
+    written = [finished(attention, _recipe(attention, spec), _ATTENTION)]
+    if spec.narrow:
+        how = FitSpec(epochs=max(1, spec.epochs // 2), lr=3e-4, lesion_share=0.75, seed=spec.seed + 1)
+        if keep:
+            narrow = kept_backbone(out / NARROW, phantoms.told(), how)
+        else:
+            examples, (fitted, choosing, _) = parts(narrow_spec().preparation)
+            narrow = train_narrow(attention, examples, fitted, choosing, how, progress)
+        written.append(finished(narrow, _recipe(narrow, spec), _NARROW))
+    return tuple(written)
+
+
+def _recipe(start: Start, spec: DemoSpec) -> Recipe:
+    """Every training's recipe, but for some changes; it fits the head alone."""
+    model = start.model.spec
+    name, *changes = RECIPES[model.name]
+    recipe = read_recipe(name, [*changes, f"protocol.folds={FOLDS}", f"seed={spec.seed}"])
+    assert isinstance(recipe, Recipe)
+    return replace(recipe, model=model.recipe, layer=model.backbone.layer, pooling=model.pooling.kind)
+
+
+def _finish(
+    out: Path,
+    start: Start,
+    to_learn: Examples,
+    held_out: Examples,
+    recipe: Recipe,
+    phantoms: Phantoms,
+    spec: DemoSpec,
+    summary: str,
+    progress: Progress,
+) -> Path:
+    """Fit and judge what stands on a backbone, and write the bundle."""
+    count, others = len(set(to_learn.patients)), len(set(held_out.patients))
+    data = (
+        f"{len(to_learn) + len(held_out)} slices of {count + others} synthetic phantoms, no patients: {count} judged in "
+        f"a cross-validation of the head, {others} others as the test."
     )
-    truth = examples.case_diagnoses
-    split = split_by_patient(
-        examples.patients, SHARES, spec.seed, strata=[truth[patient] for patient in examples.patients]
-    )
-    attention, history = _fit_attention(model_spec, examples, split, spec, progress)
-    attention, refit = _look_again(attention, examples, split, progress)
-    unseen = replace(cohort, patients=spec.held_out, seed=cohort.seed + 1)
-
-    def judged_on(preparation: PreparationSpec) -> Examples:
-        return make_cohort(unseen, preparation, workers=spec.threads, cache=cache, progress=progress)
-
-    held_out = judged_on(model_spec.preparation)
-    found = {ATTENTION: evaluate(attention, held_out, progress=progress)}
-    fitted = attention_fit(spec)
-    _save(
-        out, attention, found[ATTENTION], examples, split, held_out, spec, cohort,
-        "Says for each slice whether there is a lesion and, if so, granulomatous mastitis (IGM) against "
-        "malignant non-mass enhancement (NME); its attention was trained to lie on lesion boxes.",
-        f"All weights were fitted with the attention loss and the task losses for {len(history.epochs)} "
-        f"epochs; those of epoch {history.best}, the best on the validation part, were kept. Then early "
-        "features were put beside the last ones, and the IGM/NME scores were fitted anew on the training "
-        "part as a ridge-penalised logistic regression; the second validation part chose the penalty.",
-        {
-            "fit": fitted.to_json(),
-            "history": _curves(history),
-            "refit": {"penalty": refit.penalty, "validation auc per patient": _named(refit.choices)},
-        },
-    )  # fmt: skip
-    if not spec.narrow:
-        return found
-    examples = make_cohort(
-        cohort, narrow_spec().preparation, workers=spec.threads, cache=cache, progress=progress
-    )
-    held_out = judged_on(narrow_spec().preparation)
-    narrow, notes = _fit_narrow(attention, examples, split, spec, progress)
-    found[NARROW] = evaluate(narrow, held_out, boxed=True, progress=progress)
-    _save(
-        out, narrow, found[NARROW], examples, split, held_out, spec, cohort,
-        "Tells granulomatous mastitis (IGM) from malignant non-mass enhancement (NME) on slices that "
-        "show a lesion: 1000 frozen SqueezeNet features and a narrow network with 10 hidden units.",
-        "The backbone was trained for lesion detection and diagnosis on the training part, then frozen; "
-        "the narrow head was fitted by full-batch L-BFGS on the standardised features of the same part's lesion slices.",
-        notes,
-    )  # fmt: skip
-    return found
-
-
-def _fit_attention(
-    model_spec: ModelSpec, examples: Examples, split: Split, spec: DemoSpec, progress: Progress
-) -> tuple[Composition, History]:
-    model = _fresh(model_spec, spec.seed)
-    history = fit(model, examples, split.train, _thinned(examples, split), attention_fit(spec), progress)
-    return model, history
-
-
-def _look_again(
-    model: Composition, examples: Examples, split: Split, progress: Progress
-) -> tuple[Composition, Refit]:
-    """The model with early features beside the last ones, and its IGM/NME scores fitted on them."""
-    wide = widen(model)
-    train, choice = examples.subset(split.train), examples.subset(split.test)
-    return wide, refit_pair(wide, "diagnosis", train, choice, progress)
-
-
-def _fit_narrow(
-    attention: Composition, examples: Examples, split: Split, spec: DemoSpec, progress: Progress
-) -> tuple[Composition, dict[str, Any]]:
-    """The narrow model on a backbone that goes on from the attention model's and learns conv10."""
-    final = narrow_spec()
-    task = replace(final, groups=attention.spec.groups, head=Head("linear"), pooling=PoolingSpec("average"))
-    teacher = _fresh(task, spec.seed + 1)
-    teacher.backbone.load_state_dict(attention.backbone.state_dict(), strict=False)
-    how = FitSpec(epochs=max(1, spec.epochs // 2), lr=3e-4, lesion_share=0.75, seed=spec.seed + 1)
-    history = fit(teacher, examples, split.train, _thinned(examples, split), how, progress)
-    model = _fresh(final, spec.seed + 2)
-    model.backbone.load_state_dict(teacher.backbone.state_dict())
-    group = final.groups[0]
-    chosen = [i for i in split.train if examples.diagnoses[i] in group.labels]
-    lesions = examples.subset(chosen)
-    vectors = score_slices(model, lesions, keep_vectors=True, progress=progress).vectors
-    assert vectors is not None and isinstance(model.head, NarrowHead)
-    fitted = fit_narrow(
-        model.head,
-        torch.from_numpy(vectors),
-        group_targets(final.groups, lesions.boxes),
-        final.groups,
-        seed=spec.seed,
-    )
-    notes = {
-        "backbone fit": how.to_json(),
-        "history": _curves(history),
-        "head": {
-            "slices": len(chosen),
-            "training loss": fitted.loss,
-            "training accuracy": fitted.training_accuracy,
-            "evaluations of the loss": fitted.evaluations,
-        },
+    trained = train_heads(start.model, to_learn, held_out, recipe, data, progress)
+    names = phantoms.names()
+    evaluation = trained.evaluation | {
+        # Scores of phantoms, not of each of their slices, and no pictures: the bundle stays small.
+        "predictions": [],
+        "gallery": [],
+        "ranges": dict(start.ranges),
+        "trained_on": trained_on(Plan((), tuple(range(len(names)))), names, names, {}, "phantoms"),
+        "phantoms": phantoms.told(),
+        "backbone": dict(start.notes),
+        "command": spec.command(),
     }
-    return model, notes
-
-
-def _fresh(model_spec: ModelSpec, seed: int) -> Composition:
-    """A model with random weights that depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build(model_spec)
-    initialise(model, seed)
-    model.spec = replace(model.spec, backbone=replace(model.spec.backbone, origin=ORIGIN))
-    return model
-
-
-def _thinned(examples: Examples, split: Split) -> list[int]:
-    """Validation slices: all with a lesion and every third without; more would only take longer."""
-    lesions = examples.lesion_boxes
-    return [i for i in split.validation if lesions[i] or examples.slices[i] % 3 == 0]
+    model = trained.model
+    assert isinstance(model, Composition)
+    card = phantom_card(model.spec, evaluation, summary, _phantoms(phantoms.learnt), start.kept)
+    folder = save_bundle(
+        out / model.spec.name,
+        model,
+        card=card,
+        evaluation=evaluation,
+        precision="float16",
+        folds=trained.folds,
+    )
+    return change_bundle(load_bundle(folder), folder, more={FIRST_HEAD: start.first_head()})
 
 
 def _phantoms(cohort: CohortSpec) -> str:
@@ -269,74 +274,24 @@ def _phantoms(cohort: CohortSpec) -> str:
     )
 
 
-def _named(choices: dict[float, float]) -> dict[str, float]:
-    """With keys that JSON knows."""
-    return {str(penalty): value for penalty, value in choices.items()}
-
-
-def _counts(examples: Examples, patients: set[str]) -> dict[str, int]:
-    """How many of the patients have which lesion."""
-    truth = examples.case_diagnoses
-    return dict(sorted(Counter(truth[patient] or "normal" for patient in patients).items()))
-
-
-def _curves(history: History) -> dict[str, Any]:
-    def plain(epoch: Epoch) -> dict[str, Any]:
-        return {"epoch": epoch.number, "training loss": epoch.train, "validation auc": epoch.validation}
-
-    return {"kept epoch": history.best, "epochs": [plain(epoch) for epoch in history.epochs]}
-
-
-def _save(
-    out: Path,
-    model: Composition,
-    evaluation: Evaluation,
-    examples: Examples,
-    split: Split,
-    held_out: Examples,
-    spec: DemoSpec,
-    cohort: CohortSpec,
-    summary: str,
-    fitting: str,
-    notes: dict[str, Any],
-) -> None:
-    """Write one bundle with half-precision weights."""
-    names = {"train": "training", "validation": "validation", "test": "second validation"}
-    parts = {
-        names[name]: _counts(examples, {examples.patients[i] for i in indices})
-        for name, indices in split.parts().items()
-    }
-    parts["held-out test"] = _counts(held_out, set(held_out.patients))
-    card = phantom_card(
-        model.spec, Provenance(summary, parts, _phantoms(cohort), fitting, spec.command()), evaluation
-    )
-    report = {
-        "schema": "napari-breast-ai/evaluation",
-        "version": 1,
-        "data": "synthetic phantoms only; says nothing about patients",
-        "split": {"by": "patient", "patients": parts},
-        "held-out": evaluation.to_json(),
-        "cohort": asdict(cohort),
-        "training": notes | {"command": spec.command()},
-        "versions": {"torch": torch.__version__, "numpy": np.__version__},
-    }
-    save_bundle(out / model.spec.name, model, card=card, evaluation=report, precision="float16")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status: 0, or 1 with a sentence on standard error."""
-    default = DemoSpec()
     parser = argparse.ArgumentParser(
         prog="python -m napari_breast_ai.training.demo",
-        description="Train the demo bundles from scratch on synthetic phantoms and judge them on other "
-        "phantoms.",
+        description="Train the demo bundles from scratch on synthetic phantoms and judge them on other phantoms.",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder in which the bundles appear")
-    parser.add_argument("--patients", type=int, default=default.patients, help="number of phantoms")
-    parser.add_argument("--held-out", type=int, default=default.held_out, help="phantoms to judge on")
-    parser.add_argument("--epochs", type=int, default=default.epochs)
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--threads", type=int, default=default.threads, help="processor cores to use")
+    for name, what in (
+        ("patients", "number of phantoms to learn from"),
+        ("epochs", "of the backbone"),
+        ("held_out", "phantoms to judge on"),
+        ("seed", "of everything that is drawn"),
+        ("threads", "processor cores to use"),
+    ):
+        default = getattr(DemoSpec(), name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=int, default=default, help=f"{what} ({default})"
+        )
     parser.add_argument(
         "--cache",
         type=Path,
@@ -344,20 +299,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder for prepared slices (default: %(default)s)",
     )
     parser.add_argument("--narrow", action="store_true", help="make the narrow model, too")
+    parser.add_argument(
+        "--keep-backbone",
+        action="store_true",
+        help="keep the backbones of the bundles in --out, and make only anew what stands on them",
+    )
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(given.threads)
-    spec = DemoSpec(given.patients, given.epochs, given.seed, given.threads, given.narrow, given.held_out)
+    spec = DemoSpec(**{one.name: getattr(given, one.name) for one in fields(DemoSpec)})
     try:
-        found = make_demo(given.out, spec, cache=given.cache, progress=_Reporter())
+        written = make_demo(
+            given.out, spec, keep=given.keep_backbone, cache=given.cache, progress=_Reporter()
+        )
     except BreastAIError as error:
         log.error("%s", error)
         return 1
-    for name, evaluation in found.items():
-        for figure, estimate in evaluation.figures.items():
-            log.info("%s: %s %s", name, figure, estimate)
-        if evaluation.pointing is not None:
-            log.info("%s: attention's peak inside a true box %s", name, evaluation.pointing.hits)
+    for folder in written:
+        log.info("%s\n%s", folder, (folder / "README.md").read_text(encoding="utf-8"))
     return 0
 
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core import Box, LabelGroup
+from ..inference.box_cells import ReduceRule
 from ..models import LESION
+from ..models.ranges import StudyFacts
 from .errors import TrainingError
 from .losses import UNKNOWN
-from .targets import NOT_A_LESION, ReduceRule, attention_maps
+from .targets import NOT_A_LESION, attention_maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,8 @@ class Examples:
         slices: index of each slice in its volume.
         cases: case of each slice; a patient may have several. Not given, every patient is one case.
         labels: label group's name to the class of each slice that the cohort's table tells, "" where it does not.
+        facts: case to the numbers of its study; a case may be missing.
+        contents: case to the hash of its images as they were read; a case may be missing.
     """
 
     images: NDArray[np.uint8]
@@ -36,6 +40,8 @@ class Examples:
     slices: tuple[int, ...]
     cases: tuple[str, ...] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Mapping[str, StudyFacts] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.cases:
@@ -85,6 +91,8 @@ class Examples:
             tuple(self.slices[i] for i in indices),
             tuple(self.cases[i] for i in indices),
             {name: tuple(column[i] for i in indices) for name, column in self.labels.items()},
+            {case: self.facts[case] for i in indices if (case := self.cases[i]) in self.facts},
+            {case: self.contents[case] for i in indices if (case := self.cases[i]) in self.contents},
         )
 
     def grey(self, indices: Sequence[int]) -> Tensor:
@@ -107,6 +115,8 @@ def join(parts: Sequence[Examples]) -> Examples:
         tuple(z for part in parts for z in part.slices),
         tuple(case for part in parts for case in part.cases),
         {name: tuple(v for part in parts for v in part.labels[name]) for name in parts[0].labels},
+        {case: facts for part in parts for case, facts in part.facts.items()},
+        {case: content for part in parts for case, content in part.contents.items()},
     )
 
 

@@ -7,103 +7,30 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ..core import Box, Progress, silent
 from ..inference import to_input
 from ..models import LESION, AttentionPooling, Composition
-from .augment import AugmentSpec, augment
+from ..models.stages import stages
+from .augment import augment
+from .drawing import Drawer
 from .errors import TrainingError
-from .examples import Examples, attention_targets, group_targets
-from .losses import UNKNOWN, LossWeights, total_loss
+from .examples import Examples, attention_targets, group_targets, label_targets
+from .fitspec import Epoch, FitSpec, History, Precision
+from .fitting import Fitting, State
+from .losses import UNKNOWN, total_loss
 from .metrics import auc
-from .scoring import score_slices
+from .scoring import look_at, score_slices
 from .splits import check_no_leak
-from .targets import ReduceRule
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FitSpec:
-    """How a model is fitted.
-
-    Attributes:
-        epochs: at most; the weights of the best one are kept.
-        batch: slices per step.
-        slices_per_patient: slices drawn anew from each patient in every epoch.
-        lesion_share: share of these that show a lesion, where the patient has one.
-        optimiser: "adamw", or "sgd" with Nesterov momentum 0.9.
-        lr: highest learning rate; it rises linearly over the warm-up and then falls as a half cosine to zero.
-        weight_decay: of the optimiser.
-        warmup_epochs: length of the rise, in epochs.
-        clip: largest norm of the gradient; larger ones are scaled down.
-        seed: of drawing slices and changing them.
-        weights: of the losses.
-        reduce: how boxes become the attention's target.
-        augment: how slices are changed.
-    """
-
-    epochs: int = 30
-    batch: int = 16
-    slices_per_patient: int = 8
-    lesion_share: float = 0.5
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    warmup_epochs: float = 1.0
-    clip: float = 1.0
-    seed: int = 0
-    weights: LossWeights = field(default_factory=LossWeights)
-    reduce: ReduceRule = "area"
-    augment: AugmentSpec = field(default_factory=AugmentSpec)
-
-    def problems(self) -> list[str]:
-        """What is wrong, in words."""
-        found = []
-        if min(self.epochs, self.batch, self.slices_per_patient) < 1:
-            found.append("Epochs, batch size and slices per patient must be at least 1.")
-        if not 0 <= self.lesion_share <= 1:
-            found.append("The share of slices with a lesion must lie between 0 and 1.")
-        if self.lr <= 0 or self.clip <= 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
-            found.append("Learning rate and gradient limit must be positive, decay and warm-up not negative.")
-        if self.optimiser not in ("adamw", "sgd"):
-            found.append(f'The optimiser "{self.optimiser}" is unknown; use "adamw" or "sgd".')
-        return found + self.weights.problems() + self.augment.problems()
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave.
-
-    Attributes:
-        number: from 1.
-        train: mean of each part of the loss over the epoch.
-        validation: AUC per question on the validation slices; empty where it could not be asked.
-        score: mean of these, or minus the training loss where there are none; the highest is the best.
-    """
-
-    number: int
-    train: dict[str, float]
-    validation: dict[str, float]
-    score: float
-
-
-@dataclass(frozen=True)
-class History:
-    """All epochs and the number of the one whose weights were kept."""
-
-    epochs: tuple[Epoch, ...]
-    best: int
 
 
 def initialise(model: Composition, seed: int, prior: float = 0.03) -> None:
@@ -136,11 +63,16 @@ def fit(
     validation: Sequence[int],
     spec: FitSpec,
     progress: Progress = silent,
+    *,
+    fitting: Fitting | None = None,
+    device: torch.device | str = "cpu",
 ) -> History:
-    """Fit all weights of the model in place; it ends with those of the best validation epoch, in evaluation
-    mode.
+    """Fit the weights of the model in place; it ends with those of the best validation epoch, in evaluation
+    mode, on the CPU.
 
-    The same model, examples, spec and number of threads give the same weights on the same machine.
+    What the slices' classes are, the examples' labels say, or without labels their boxes. The same model, examples,
+    spec and number of threads give the same weights on the same machine; a fit that was stopped after an epoch and is
+    taken up again by `fitting.left` gives them too.
 
     Args:
         model: to fit.
@@ -150,6 +82,8 @@ def fit(
         spec: how.
         progress: told after every step; a `Cancelled` raised in it stops the fit and leaves the model as the
             last step left it.
+        fitting: told after every epoch; may stop the fit there.
+        device: where it is fitted.
 
     Raises:
         TrainingError: when the spec has problems, a part is empty, or the loss is no longer a finite number.
@@ -161,78 +95,228 @@ def fit(
     check_no_leak(examples.patients, {"train": train, "validation": validation})
     if not train or not validation:
         raise TrainingError("Fitting needs slices for training and for validation.")
-    rng = np.random.default_rng(spec.seed)
-    optimiser = _optimiser(model, spec)
-    drawer = _Drawer(examples, train, spec)
-    steps = math.ceil(drawer.per_epoch / spec.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: _rate(step, spec.warmup_epochs * steps, spec.epochs * steps)
-    )
+    fitting = fitting or Fitting()
+    loop = _Loop(model, examples, train, spec, torch.device(device))
+    if fitting.left is not None:
+        loop.take_up(fitting.left)
     checked = examples.subset(validation)
-    # On a CPU, convolutions with channels last are half as fast again.
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    epochs: list[Epoch] = []
-    best: dict[str, torch.Tensor] = {}
-    for number in range(1, spec.epochs + 1):
-        model.train()
+
+    def look() -> NDArray[np.float32] | None:
+        return None if fitting.shown is None else look_at(model, examples.subset([fitting.shown]))
+
+    while not loop.over:
+        sums = loop.epoch(progress, fitting)
+        aucs, loss = _validate(model, checked, spec)
+        loop.judge(sums, aucs, loss)
+        last = loop.epochs[-1]
+        log.info("epoch %d: training %s; validation AUC %s", last.number, _short(sums), _short(aucs))
+        fitting.epoch(
+            last.number,
+            spec.epochs,
+            loss=sum(sums.values()),
+            auc=float(np.mean(list(aucs.values()))) if aucs else None,
+            kept=loop.best_epoch == last.number,
+            state=loop.state,
+            look=look,
+        )
+    model.load_state_dict(loop.best)
+    model.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model.eval().requires_grad_(True)
+    return History(tuple(loop.epochs), loop.best_epoch)
+
+
+class _Loop:
+    """The fit between two epochs: everything that has to be the same for it to go on as if it had not stopped."""
+
+    def __init__(
+        self,
+        model: Composition,
+        examples: Examples,
+        train: Sequence[int],
+        spec: FitSpec,
+        device: torch.device,
+    ) -> None:
+        self.model, self._examples, self._spec, self._device = model, examples, spec, device
+        self._changes = [source.kind == "change" for source in model.spec.preparation.sources]
+        self._rng = np.random.default_rng(spec.seed)
+        self._learnt = _learnt(model, spec)
+        # On a CPU, convolutions with channels last are half as fast again.
+        model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimiser, self._rates = _optimiser(model, spec)
+        self._drawer = Drawer(examples, train, spec)
+        count, batch = self._drawer.per_epoch, spec.batch
+        # A lonely slice has no statistics of its own: it joins the batch before it.
+        lonely = count % batch == 1 and count > batch and batch > 1 and _own_statistics(self._learnt)
+        self._steps = math.ceil(count / batch) - lonely
+        self._dtype = _dtype(spec.precision, device)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._dtype == torch.float16)
+        self.epochs: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch = 0
+        self._cut = 1.0
+        self._stale = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are done, or no better one has come for as long as the patience is."""
+        stale = self._spec.patience is not None and self._stale >= self._spec.patience
+        return stale or len(self.epochs) >= self._spec.epochs
+
+    def state(self) -> State:
+        """For `take_up`."""
+        return {
+            "weights": self.model.state_dict(),
+            "best": self.best,
+            "best epoch": self.best_epoch,
+            "optimiser": self._optimiser.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "rng": self._rng.bit_generator.state,
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "cut": self._cut,
+            "stale": self._stale,
+        }
+
+    def take_up(self, state: State) -> None:
+        """Go on where `state` was given."""
+        self.model.load_state_dict(state["weights"])
+        self.best, self.best_epoch = dict(state["best"]), state["best epoch"]
+        self._optimiser.load_state_dict(state["optimiser"])
+        # In the weights' own order in memory: sums over another one could end with another last digit.
+        for weight, kept in self._optimiser.state.items():
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.shape == weight.shape:
+                    kept[name] = torch.empty_like(weight).copy_(value)
+        self._scaler.load_state_dict(state["scaler"])
+        self._rng.bit_generator.state = state["rng"]
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        self._cut, self._stale = state["cut"], state["stale"]
+
+    def epoch(self, progress: Progress, fitting: Fitting) -> dict[str, float]:
+        """All steps of an epoch; the mean of each part of the loss."""
+        spec, steps, number = self._spec, self._steps, len(self.epochs) + 1
+        self.model.eval()
+        for module in self._learnt:
+            module.training = True
         sums: dict[str, float] = defaultdict(float)
-        order = drawer.draw(rng)
+        order = self._drawer.draw(self._rng)
         for step in range(steps):
-            batch = order[step * spec.batch : (step + 1) * spec.batch]
-            for name, value in _step(model, examples, batch, spec, optimiser, rng).items():
+            stop = len(order) if step == steps - 1 else (step + 1) * spec.batch
+            batch = order[step * spec.batch : stop]
+            done = (number - 1) * steps + step
+            share = _rate(spec, done, spec.warmup_epochs * steps, spec.epochs * steps) * self._cut
+            for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
+                group["lr"] = rate * share
+            for name, value in self._step(batch).items():
                 sums[name] += value * len(batch) / len(order)
-            schedule.step()
-            progress((number - 1) * steps + step + 1, spec.epochs * steps, f"training, epoch {number}")
-        model.eval()
-        aucs = _validate(model, checked)
-        score = float(np.mean(list(aucs.values()))) if aucs else -sum(sums.values())
-        epochs.append(Epoch(number, dict(sums), aucs, score))
-        log.info("epoch %d: training %s; validation AUC %s", number, _short(sums), _short(aucs))
-        if score >= max(epoch.score for epoch in epochs):
-            best = copy.deepcopy(model.state_dict())
-    model.load_state_dict(best)
-    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return History(tuple(epochs), max(epochs, key=lambda epoch: (epoch.score, epoch.number)).number)
+            progress(done + 1, spec.epochs * steps, f"training, epoch {number}")
+            fitting.step()
+        self.model.eval()
+        return dict(sums)
+
+    def judge(self, sums: dict[str, float], aucs: dict[str, float], loss: float) -> None:
+        """The epoch is over; keep its weights where they are the best."""
+        spec = self._spec
+        if spec.choose_by == "loss":
+            score = -loss
+        else:
+            score = float(np.mean(list(aucs.values()))) if aucs else -sum(sums.values())
+        known = max((epoch.score for epoch in self.epochs), default=-math.inf)
+        self.epochs.append(
+            Epoch(len(self.epochs) + 1, sums, aucs, score, loss, self._optimiser.param_groups[0]["lr"])
+        )
+        # Of equals the later one, but only a better one is worth waiting for another.
+        if score >= known:
+            self.best, self.best_epoch = copy.deepcopy(self.model.state_dict()), len(self.epochs)
+        self._stale = 0 if score > known else self._stale + 1
+        if spec.schedule == "plateau" and self._stale and self._stale % spec.plateau == 0:
+            self._cut *= spec.factor
+
+    def _step(self, batch: list[int]) -> dict[str, float]:
+        """One step on one batch; the parts of its loss."""
+        spec, model, examples = self._spec, self.model, self._examples
+        grey, boxes = augment(
+            examples.grey(batch),
+            [examples.boxes[i] for i in batch],
+            spec.augment,
+            self._rng,
+            self._changes,
+        )
+        # A box of which next to nothing is left in the picture says nothing about it.
+        rows, columns = examples.image_shape
+        boxes = [[b for b in per_slice if _visible(b, rows, columns)] for per_slice in boxes]
+        images = to_input(grey, model.spec.preparation)
+        images = images.to(device=self._device, memory_format=torch.channels_last)
+        with (
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+            torch.autocast(self._device.type, dtype=self._dtype, enabled=self._dtype is not None),
+        ):
+            pooled = model.pooling(model.backbone(images))
+            logits = model.head(pooled.vector)
+        target = None
+        if pooled.attention_logits is not None:
+            h, w = (int(size) for size in pooled.attention_logits.shape[1:])
+            target = attention_targets(boxes, (rows, columns), (h, w), spec.reduce).to(self._device)
+        wanted = _targets(model, examples.subset(batch), boxes)
+        loss, parts = total_loss(
+            logits.float(),
+            None if pooled.attention_logits is None else pooled.attention_logits.float(),
+            model.groups,
+            {name: told.to(self._device) for name, told in wanted.items()},
+            target,
+            spec.weights,
+        )
+        if not bool(torch.isfinite(loss)):
+            raise TrainingError("The loss is no longer a finite number. Use a smaller learning rate.")
+        self._optimiser.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self._optimiser)
+        nn.utils.clip_grad_norm_(model.parameters(), spec.clip)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        return parts
 
 
-def _step(
-    model: Composition,
-    examples: Examples,
-    batch: list[int],
-    spec: FitSpec,
-    optimiser: torch.optim.Optimizer,
-    rng: np.random.Generator,
-) -> dict[str, float]:
-    """One step on one batch; the parts of its loss."""
-    changes = [source.kind == "change" for source in model.spec.preparation.sources]
-    grey, boxes = augment(
-        examples.grey(batch), [examples.boxes[i] for i in batch], spec.augment, rng, changes
-    )
-    # A box of which next to nothing is left in the picture says nothing about it.
-    rows, columns = examples.image_shape
-    boxes = [[b for b in per_slice if _visible(b, rows, columns)] for per_slice in boxes]
-    images = to_input(grey, model.spec.preparation).contiguous(memory_format=torch.channels_last)
-    features = model.backbone(images)
-    pooled = model.pooling(features)
-    target = None
-    if pooled.attention_logits is not None:
-        h, w = (int(size) for size in features.shape[2:])
-        target = attention_targets(boxes, (rows, columns), (h, w), spec.reduce)
-    loss, parts = total_loss(
-        model.head(pooled.vector),
-        pooled.attention_logits,
-        model.groups,
-        group_targets(model.groups, boxes),
-        target,
-        spec.weights,
-    )
-    if not bool(torch.isfinite(loss)):
-        raise TrainingError("The loss is no longer a finite number. Use a smaller learning rate.")
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(model.parameters(), spec.clip)
-    optimiser.step()
-    return parts
+def _targets(model: Composition, part: Examples, boxes: Sequence[Sequence[Box]]) -> Mapping[str, Tensor]:
+    """The answers of a part: the table's, or what the boxes say where no table is."""
+    return label_targets(model.groups, part.labels) if part.labels else group_targets(model.groups, boxes)
+
+
+def _learnt(model: Composition, spec: FitSpec) -> list[nn.Module]:
+    """Let gradients reach what is to be learnt, and nothing else; the modules to put into training mode."""
+    frozen: set[nn.Module] = set()
+    if spec.last_stages:
+        parts = stages(model.backbone)
+        if spec.last_stages > len(parts):
+            raise TrainingError(
+                f"The backbone has {len(parts)} stages, and the recipe learns the last {spec.last_stages}. Use fewer."
+            )
+        frozen = {m for part in parts[: -spec.last_stages] for one in part for m in one.modules()}
+    model.requires_grad_(True)
+    for module in frozen:
+        module.requires_grad_(False)
+    return [
+        module
+        for module in model.modules()
+        if module not in frozen and not (spec.batch_norm == "frozen" and _is_norm(module))
+    ]
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.BatchNorm2d)
+
+
+def _own_statistics(learnt: Sequence[nn.Module]) -> bool:
+    """Whether a batch's own statistics enter."""
+    return any(_is_norm(module) for module in learnt)
+
+
+def _dtype(wish: Precision, device: torch.device) -> torch.dtype | None:
+    """Of autocast; None without."""
+    if wish == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[wish]
 
 
 def _short(figures: Mapping[str, float]) -> str:
@@ -245,53 +329,51 @@ def _visible(box: Box, rows: int, columns: int) -> bool:
     return (inside.y1 - inside.y0) * (inside.x1 - inside.x0) > 0.2 * whole
 
 
-class _Drawer:
-    """Draws each epoch's slices: equally many per patient, with and without a lesion."""
-
-    def __init__(self, examples: Examples, train: Sequence[int], spec: FitSpec) -> None:
-        lesions = examples.lesion_boxes
-        self._pools: dict[str, tuple[list[int], list[int]]] = {}
-        for i in train:
-            pools = self._pools.setdefault(examples.patients[i], ([], []))
-            pools[0 if lesions[i] else 1].append(i)
-        self._counts = {}
-        for patient, (with_lesion, without) in self._pools.items():
-            n = min(spec.slices_per_patient, len(with_lesion) + len(without))
-            wanted = min(round(n * spec.lesion_share), len(with_lesion))
-            wanted = max(wanted, n - len(without))
-            self._counts[patient] = (wanted, n - wanted)
-        self.per_epoch = sum(sum(counts) for counts in self._counts.values())
-
-    def draw(self, rng: np.random.Generator) -> list[int]:
-        """Indices of an epoch's slices in random order."""
-        drawn: list[int] = []
-        for patient, pools in self._pools.items():
-            for pool, n in zip(pools, self._counts[patient], strict=True):
-                drawn += [pool[i] for i in rng.choice(len(pool), n, replace=False)] if n else []
-        return [drawn[i] for i in rng.permutation(len(drawn))]
-
-
-def _optimiser(model: Composition, spec: FitSpec) -> torch.optim.Optimizer:
+def _optimiser(model: Composition, spec: FitSpec) -> tuple[torch.optim.Optimizer, list[float]]:
+    """The optimiser, and the highest rate of each of its groups."""
     # Biases are not pulled towards zero: decay is there against large weights, not against offsets.
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    free = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    parts = [([model.pooling, model.head], spec.lr), ([model.backbone], spec.lr * spec.backbone_lr)]
+    if spec.backbone_lr == 1:
+        parts = [([model], spec.lr)]
+    groups: list[dict[str, Any]] = []
+    rates = []
+    for modules, rate in parts:
+        found = [p for module in modules for p in module.parameters() if p.requires_grad]
+        for chosen, decay in (
+            ([p for p in found if p.ndim > 1], spec.weight_decay),
+            ([p for p in found if p.ndim <= 1], 0.0),
+        ):
+            groups.append({"params": chosen, "weight_decay": decay})
+            rates.append(rate)
     if spec.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=spec.lr)
-    return torch.optim.SGD(groups, lr=spec.lr, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(groups, lr=spec.lr), rates
+    if spec.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=spec.lr), rates
+    return torch.optim.SGD(groups, lr=spec.lr, momentum=0.9, nesterov=True), rates
 
 
-def _rate(step: int, warmup: float, total: int) -> float:
+def _rate(spec: FitSpec, step: int, warmup: float, total: int) -> float:
     """Share of the highest learning rate at a step."""
     if step < warmup:
         return (step + 1) / warmup
+    if spec.schedule != "cosine":
+        return 1.0
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(total - warmup, 1))))
 
 
-def _validate(model: Composition, examples: Examples) -> dict[str, float]:
-    """AUC of every question on the validation slices, where both answers occur."""
+def _validate(model: Composition, examples: Examples, spec: FitSpec) -> tuple[dict[str, float], float]:
+    """AUC of every question on the validation slices, where both answers occur; and the loss."""
     scores = score_slices(model, examples)
-    targets = group_targets(model.groups, examples.boxes)
+    targets = _targets(model, examples, examples.boxes)
+    assert scores.logits is not None
+    wanted = None
+    if scores.attention_logits is not None:
+        h, w = (int(size) for size in scores.attention_logits.shape[1:])
+        wanted = attention_targets(examples.boxes, examples.image_shape, (h, w), spec.reduce)
+    with torch.inference_mode():
+        loss, _ = total_loss(
+            scores.logits, scores.attention_logits, model.groups, targets, wanted, spec.weights
+        )
     found: dict[str, float] = {}
     for group in model.groups:
         target = targets[group.name].numpy()
@@ -308,4 +390,4 @@ def _validate(model: Composition, examples: Examples) -> dict[str, float]:
                 found[label if label == LESION else f"{group.name}: {label}"] = auc(
                     scores.probabilities[label][known], truth
                 )
-    return found
+    return found, float(loss)

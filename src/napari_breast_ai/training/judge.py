@@ -15,7 +15,9 @@ from ..models import AggregationSpec
 from .confusion import count, shares
 from .errors import TrainingError
 from .examples import Examples
-from .metrics import Estimate, auc_bootstrap, auc_delong
+from .metrics import Estimate, auc, auc_bootstrap, auc_delong
+from .roc import operating_point
+from .table import Question, foremost
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,15 @@ def judged_slices(
 def per_patient(
     slices: Sequence[Judged], groups: Sequence[LabelGroup], rule: AggregationSpec
 ) -> list[Judged]:
-    """Each patient's scores: the model's rule over a case's slices, then the mean over the patient's cases."""
+    """Each patient's scores: the model's rule over a case's slices, then the mean over the patient's cases.
+
+    Where cases of some patient differ in a question, it is asked per case: then a patient counts as the first class that
+    any of her cases has, and for all patients the case with the highest score of the first class gives the scores.
+    """
     members: dict[tuple[str, int, str], dict[str, list[Judged]]] = {}
     for one in slices:
         members.setdefault((one.part, one.repeat, one.patient_id), {}).setdefault(one.case_id, []).append(one)
+    differing = asked_per_case(slices, groups)
     found = []
     for cases in members.values():
         parts: list[dict[str, float | None]] = []
@@ -76,14 +83,48 @@ def per_patient(
             scores = {label: np.array([row.scores[label] for row in rows]) for label in rows[0].scores}
             parts.append(aggregate(scores, numbers, groups, rule, numbers)[0].probabilities)
         first = next(iter(cases.values()))[0]
-        means = {
-            label: float(np.mean([p if (p := part[label]) is not None else 0.5 for part in parts]))
-            for label in first.scores
-        }
-        found.append(
-            Judged("", first.patient_id, -1, first.repeat, first.fold, first.part, means, first.truth)
-        )
+        means: dict[str, float] = {}
+        truth: dict[str, str] = {}
+        for group in groups:
+            lead = group.labels[0]
+            voting = parts
+            if group.name in differing:
+                voting = [max(parts, key=lambda part: -1.0 if (p := part[lead]) is None else p)]
+            for label in group.labels:
+                means[label] = float(
+                    np.mean([p if (p := part[label]) is not None else 0.5 for part in voting])
+                )
+            answers = {
+                row.truth[group.name] for rows in cases.values() for row in rows if group.name in row.truth
+            }
+            if answers:
+                truth[group.name] = foremost(group, answers)
+        found.append(Judged("", first.patient_id, -1, first.repeat, first.fold, first.part, means, truth))
     return found
+
+
+def asked_per_case(slices: Sequence[Judged], groups: Sequence[LabelGroup]) -> set[str]:
+    """The groups in which cases of one patient differ."""
+    told: dict[tuple[str, str], set[str]] = {}
+    for one in slices:
+        for name, answer in one.truth.items():
+            told.setdefault((name, one.patient_id), set()).add(answer)
+    return {name for (name, _), answers in told.items() if len(answers) > 1} & {g.name for g in groups}
+
+
+def told_labels(questions: Sequence[Question], slices: Sequence[Judged]) -> list[dict[str, Any]]:
+    """What evaluation.json tells of the questions."""
+    differing = asked_per_case(slices, [question.group for question in questions])
+    return [
+        {
+            "group": q.group.name,
+            "column": q.column,
+            "labels": list(q.group.labels),
+            "activation": q.group.activation,
+            "per_patient": "any case" if q.group.name in differing else "all cases",
+        }
+        for q in questions
+    ]
 
 
 def averaged(rows: Sequence[Judged]) -> list[Judged]:
@@ -163,6 +204,20 @@ def figures(
     return found
 
 
+def aucs(
+    slices: Sequence[Judged], patients: Sequence[Judged], groups: Sequence[LabelGroup]
+) -> dict[str, float]:
+    """The AUCs alone, without their intervals; names as in `figures`."""
+    found: dict[str, float] = {}
+    for group in groups:
+        for label, question in asked(group):
+            for rows, what in ((slices, "slice"), (patients, "patient")):
+                scores, truth, _ = _known(rows, group, label)
+                if truth.any() and not truth.all():
+                    found[f"{question}/per {what}/AUC"] = auc(scores, truth)
+    return found
+
+
 def _at(
     key: str, where: str, scores: NDArray[np.float64], truth: NDArray[np.bool_], threshold: float
 ) -> dict[str, Estimate]:
@@ -188,12 +243,8 @@ def operating_points(
             scores, truth, _ = _known(validation, group, label)
             if not truth.any() or truth.all():
                 continue
-            values = np.unique(scores)
-            # Between two scores: a threshold on a score would turn on the last digit of one patient.
-            edges = np.concatenate([[values[0]], (values[1:] + values[:-1]) / 2])
-            gains = [(scores[truth] >= t).mean() + (scores[~truth] < t).mean() for t in edges]
             found[label] = {
-                "threshold": float(edges[int(np.argmax(gains))]),
+                "threshold": operating_point(scores, truth).threshold,
                 "rule": "highest sensitivity + specificity per patient",
                 "chosen_on": f"{len(truth)} validation patients",
             }

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core import Box
+from ..inference.box_cells import boxes_to_map, covered_fraction
+from ..inference.questions.place import overlap, peak
 from .errors import TrainingError
+from .figures import PatientDraws
 from .metrics import Estimate, proportion
-from .targets import boxes_to_map, covered_fraction
-
-
-def peak(attention: NDArray[np.floating], image_shape: tuple[int, int]) -> tuple[float, float]:
-    """The attention's peak in pixels (row, column): the centre of mass of the largest cell and its
-    neighbours.
-
-    A cell is often as large as a lesion. Supervised attention says how much of each cell is covered, so that
-    the neighbours tell where in the largest cell the lesion lies.
-
-    Args:
-        attention: (h, w), covering the image.
-        image_shape: (rows, columns).
-    """
-    h, w = attention.shape
-    i, j = np.unravel_index(int(np.argmax(attention)), attention.shape)
-    y0, y1 = max(0, int(i) - 1), min(h, int(i) + 2)
-    x0, x1 = max(0, int(j) - 1), min(w, int(j) + 2)
-    weight = np.asarray(attention[y0:y1, x0:x1], np.float64)
-    total = weight.sum()
-    row, column = float(i), float(j)
-    if total > 0:
-        row = float((weight.sum(1) * np.arange(y0, y1)).sum() / total)
-        column = float((weight.sum(0) * np.arange(x0, x1)).sum() / total)
-    return (row + 0.5) * image_shape[0] / h - 0.5, (column + 0.5) * image_shape[1] / w - 0.5
 
 
 @dataclass(frozen=True)
@@ -88,3 +67,40 @@ def pointing_game(
     return Pointing(
         proportion(hits, n), proportion(cells, n), float(np.mean(chance)), float(np.mean(chance_cells))
     )
+
+
+def localised(
+    attention: NDArray[np.floating],
+    boxes: Sequence[Sequence[Box]],
+    image_shape: tuple[int, int],
+    patients: Sequence[str],
+) -> dict[str, Any] | None:
+    """Where an attention looked, as evaluation.json holds it; None where no slice has a box.
+
+    Args:
+        attention: (n, h, w).
+        boxes: per slice, in pixels of an image of `image_shape` that the attention covers.
+        image_shape: (rows, columns).
+        patients: of each slice.
+    """
+    chosen = [i for i, own in enumerate(boxes) if own]
+    if not chosen:
+        return None
+    game = pointing_game(attention, boxes, image_shape)
+    shared = overlap(attention[chosen], [boxes[i] for i in chosen], image_shape)
+    draws = PatientDraws([patients[i] for i in chosen])
+    sums = draws.sums(np.stack([shared, np.ones(len(shared))], axis=1))
+    area = draws.figure(float(shared.mean()), sums[:, 0] / np.maximum(sums[:, 1], 1), "")
+    blind = overlap(np.ones_like(attention[chosen]), [boxes[i] for i in chosen], image_shape)
+    return {
+        "peak inside true box": game.hits.to_json() | {"chance": game.chance},
+        "largest cell touches true box": game.cells.to_json() | {"chance": game.chance_cells},
+        "overlap (IoU) of what reaches half the peak with true boxes": {
+            "value": area.value,
+            "low": area.low,
+            "high": area.high,
+            "n": len(chosen),
+            "interval": "patient bootstrap 95%",
+            "chance": float(blind.mean()),
+        },
+    }

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ..core import LabelGroup
+from .fitspec import LossWeights as LossWeights
 
 UNKNOWN = -1
 """Class index of a slice on which a softmax group's question does not arise, or whose answer is not known."""
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """How much each part counts.
-
-    Attributes:
-        attention: weight of the attention's loss.
-        attention_positive: weight of a covered cell against an uncovered one inside it; lesions cover few
-            cells.
-        groups: weight per label group's name; 1 where none is given.
-    """
-
-    attention: float = 1.0
-    attention_positive: float = 1.0
-    groups: Mapping[str, float] = field(default_factory=dict)
-
-    def problems(self) -> list[str]:
-        """What is wrong, in words."""
-        numbers = [self.attention, self.attention_positive, *self.groups.values()]
-        return ["The weights of the losses must not be negative."] if min(numbers) < 0 else []
 
 
 def attention_loss(logits: Tensor, target: Tensor, positive_weight: float = 1.0) -> Tensor:
@@ -50,25 +29,41 @@ def attention_loss(logits: Tensor, target: Tensor, positive_weight: float = 1.0)
     return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
 
 
-def group_loss(logits: Tensor, target: Tensor, group: LabelGroup) -> Tensor:
+def group_loss(logits: Tensor, target: Tensor, group: LabelGroup, focal: float = 0.0) -> Tensor:
     """Loss of one label group, mean over the slices (and, for sigmoids, labels) with a known answer; 0
-    without any.
+    without any. Cross-entropy, -log p with p the true class's probability, or the focal loss -(1 - p)^γ log p, in
+    which answers that are right already count for less.
 
     Args:
         logits: (n, labels of the group).
         target: for a softmax group int64 (n,), `UNKNOWN` where it does not count; for sigmoids float (n,
             labels), NaN where it does not count.
         group: which group.
+        focal: γ; 0 is cross-entropy.
+
+    Source of the focal loss: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017; without its class weight α.
     """
     if group.activation == "softmax":
         counts = target != UNKNOWN
         if not bool(counts.any()):
             return logits.sum() * 0
-        return functional.cross_entropy(logits[counts], target[counts])
+        if focal == 0:
+            return functional.cross_entropy(logits[counts], target[counts])
+        return _focused(functional.cross_entropy(logits[counts], target[counts], reduction="none"), focal)
     counts = ~torch.isnan(target)
     if not bool(counts.any()):
         return logits.sum() * 0
-    return functional.binary_cross_entropy_with_logits(logits[counts], target[counts])
+    if focal == 0:
+        return functional.binary_cross_entropy_with_logits(logits[counts], target[counts])
+    each = functional.binary_cross_entropy_with_logits(logits[counts], target[counts], reduction="none")
+    return _focused(each, focal)
+
+
+def _focused(each: Tensor, focal: float) -> Tensor:
+    """Mean of cross-entropies -log p, each weighted with (1 - p)^γ."""
+    # 1 - exp(-x) would lose its digits where p is close to 1. No gradient of 0^(γ - 1) where p is 1.
+    wrong = -torch.expm1(-each)
+    return (wrong.clamp_min(1e-12) ** focal * each).mean()
 
 
 def total_loss(
@@ -94,7 +89,7 @@ def total_loss(
     start = 0
     for group in groups:
         stop = start + len(group.labels)
-        part = group_loss(logits[:, start:stop], targets[group.name], group)
+        part = group_loss(logits[:, start:stop], targets[group.name], group, weights.focal)
         total = total + weights.groups.get(group.name, 1.0) * part
         parts[group.name] = float(part.detach())
         start = stop

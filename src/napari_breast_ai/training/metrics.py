@@ -177,15 +177,6 @@ def auc_bootstrap(
     return Estimate(value, float(low), float(high), len(rows), f"patient bootstrap {confidence:.0%}")
 
 
-def accuracy(predicted: Sequence[Hashable], truth: Sequence[Hashable]) -> Estimate:
-    """Share of right answers with Wilson's interval.
-
-    Raises:
-        TrainingError: when there are no cases.
-    """
-    return proportion(sum(p == t for p, t in zip(predicted, truth, strict=True)), len(truth))
-
-
 def challenge_score(aucs: Mapping[str, float]) -> float:
     """The JFR 2018 challenge's score: 0.6 of the AUC of malignancy and 0.1 of each of the four classes' AUCs.
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .errors import TrainingError
-from .splits import Patients, check_no_leak, grouped_folds, split_in_order
+from .splits import Patients, check_no_leak, grouped_folds, split_by_patient, split_in_order
 
-ProtocolKind = Literal["sequential", "kfold", "repeated", "column"]
-Part = Literal["validation", "test"]
+ProtocolKind = Literal["sequential", "kfold", "repeated", "column", "fractions"]
+Part = Literal["validation", "test", "final"]
+"""Whom a round is judged on; "final" fits the model that is kept, on `Plan.final`, and judges nobody."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,10 @@ class ProtocolSpec:
     Attributes:
         kind: "sequential": the first `fraction` of the patients in the table's order train, with cross-validation
             among them, the rest is the test (M1); "kfold": cross-validation of all; "repeated": the same with
-            `repeats` shuffles (M2: 3 × 3); "column": the table's `split` column.
-        folds, repeats, fraction: see there.
+            `repeats` shuffles (M2: 3 × 3); "column": the table's `split` column; "fractions": patients drawn once for
+            training, validation and test in the given `parts` (M3: 7:1:2 and 8:1:1), where the validation part
+            chooses the epoch too.
+        folds, repeats, fraction, parts: see there.
         stratified: each class's patients are dealt out evenly.
     """
 
@@ -30,6 +33,12 @@ class ProtocolSpec:
     repeats: int = 3
     fraction: float = 0.8
     stratified: bool = True
+    parts: tuple[float, float, float] = (7.0, 1.0, 2.0)
+
+    @property
+    def least_patients(self) -> int:
+        """So many patients of each class it needs at least, where folds must be filled; else 0."""
+        return 0 if self.kind in ("column", "fractions") else self.folds
 
     def problems(self) -> list[str]:
         """What is wrong, in words."""
@@ -38,12 +47,17 @@ class ProtocolSpec:
             found.append(f"The protocol “{self.kind}” is unknown; use {', '.join(get_args(ProtocolKind))}.")
         if self.folds < 2 or self.repeats < 1 or not 0 < self.fraction < 1:
             found.append("A protocol needs two folds, one repeat, and a fraction between 0 and 1.")
+        if len(self.parts) != 3 or min(self.parts) <= 0:
+            found.append("The parts of a protocol are three positive numbers: training, validation, test.")
         return found
 
 
 @dataclass(frozen=True)
 class Round:
-    """One training: fitted on `train`, judged on `judged`, which is a validation or the test part."""
+    """One training: fitted on `train`, judged on `judged`, which is a validation or the test part.
+
+    `repeat` and `fold` count from 1; the final fit has 0 for both, and judges nobody.
+    """
 
     repeat: int
     fold: int
@@ -54,10 +68,21 @@ class Round:
 
 @dataclass(frozen=True)
 class Plan:
-    """All rounds, and the examples on which the final model is fitted."""
+    """All rounds, and the examples on which the final model is fitted.
+
+    Attributes:
+        choice: examples that choose the epoch in every round; none: each round keeps some of its training patients
+            apart for that.
+    """
 
     rounds: tuple[Round, ...]
     final: tuple[int, ...]
+    choice: tuple[int, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Round, ...]:
+        """The rounds, and the final fit as the last one."""
+        return (*self.rounds, Round(0, 0, "final", self.final, ()))
 
 
 def divide(
@@ -87,6 +112,8 @@ def divide(
     everybody = tuple(range(len(patients)))
     if spec.kind == "column":
         plan = _by_column(column)
+    elif spec.kind == "fractions":
+        plan = _drawn(spec.parts, patients, classes, seed)
     elif spec.kind == "sequential":
         split = split_in_order(patients, spec.fraction)
         plan = Plan(
@@ -105,7 +132,8 @@ def divide(
         ]
         plan = Plan(tuple(found), everybody)
     for one in plan.rounds:
-        check_no_leak(patients, {"training": one.train, one.part: one.judged}, contents)
+        sides = {"training": one.train, "validation": plan.choice, one.part: one.judged}
+        check_no_leak(patients, sides, contents)
         for index in (one.train, one.judged):
             if not index:
                 raise TrainingError(
@@ -135,6 +163,21 @@ def _folds(
         )
         for number, fold in enumerate(folds, 1)
     ]
+
+
+def _drawn(
+    parts: tuple[float, float, float], patients: Patients, strata: Sequence[Hashable] | None, seed: int
+) -> Plan:
+    shares = (parts[0] / sum(parts), parts[1] / sum(parts), parts[2] / sum(parts))
+    split = split_by_patient(patients, shares, seed, strata)
+    return Plan(
+        (
+            Round(1, 1, "validation", split.train, split.validation),
+            Round(1, 2, "test", split.train, split.test),
+        ),
+        split.train,
+        split.validation,
+    )
 
 
 def _by_column(column: Sequence[str]) -> Plan:

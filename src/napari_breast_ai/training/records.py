@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import LabelGroup
-from ..models.spec import AggregationSpec
+from ..models.spec_parts import AggregationSpec
 from .errors import TrainingError
 
 SCHEMA = "napari-breast-ai/evaluation"
@@ -32,7 +32,8 @@ class Record:
         part: "validation", "test" or whatever the protocol calls it.
         scores: label to probability; None where there is no answer.
         truth: group to the labels that hold; None where the group's question does not arise.
-        picture: file of the slice with the attention laid over it, beside evaluation.json, or "".
+        picture: file of the slice with a heat map laid over it, beside evaluation.json, or "".
+        shows: what that heat map is, or "".
     """
 
     case_id: str
@@ -43,6 +44,7 @@ class Record:
     scores: Mapping[str, float | None]
     truth: Mapping[str, tuple[str, ...] | None]
     picture: str = ""
+    shows: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class Run:
         aggregation: how a patient's scores come from her slices.
         records: all predictions but those on training data.
         whole: scores of patients, by part, fold and patient, where the run gives them; else they are made of slices.
+        told: what patients count as, by their name, where the run says so.
         document: the whole file.
         folder: where it lies; its pictures' paths start here.
         sha256: of the file, or "".
@@ -68,6 +71,7 @@ class Run:
     folder: Path = Path()
     sha256: str = ""
     whole: Mapping[tuple[str, str, str], Mapping[str, float | None]] = field(default_factory=dict)
+    told: Mapping[str, Mapping[str, tuple[str, ...] | None]] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -129,9 +133,13 @@ def make_run(
         )
     groups = _groups(document, rows)
     records = []
+    drawn = _gallery(document)
     for number, row in enumerate(rows, 1):
         try:
             record = _record(row, groups)
+            if (record.case_id, record.slice) in drawn and not record.picture:
+                picture, shows = drawn[record.case_id, record.slice]
+                record = replace(record, picture=picture, shows=shows)
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(
                 f"Prediction {number} of {path} cannot be read ({error}). The file is damaged or was written by "
@@ -143,6 +151,7 @@ def make_run(
         raise TrainingError(
             f"{path} holds predictions on training slices only, which say nothing of new patients."
         )
+    patients = _whole(document, path, groups)
     recipe = document.get("recipe")
     called = document.get("name") or (recipe.get("name") if isinstance(recipe, dict) else recipe) or name
     return Run(
@@ -153,24 +162,32 @@ def make_run(
         document,
         path.parent,
         sha256,
-        _whole(document, path, groups),
+        {(one.part, one.fold, one.patient_id): one.scores for one in patients},
+        {one.patient_id: one.truth for one in patients},
     )
 
 
-def _whole(
-    document: Mapping[str, Any], path: Path, groups: Sequence[LabelGroup]
-) -> dict[tuple[str, str, str], Mapping[str, float | None]]:
-    """The scores of patients by part, fold and patient."""
+def _gallery(document: Mapping[str, Any]) -> dict[tuple[str, int | None], tuple[str, str]]:
+    """The pictures that the run has drawn, by case and slice; what cannot be read is passed over."""
+    found: dict[tuple[str, int | None], tuple[str, str]] = {}
+    rows = document.get("gallery")
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and isinstance(row.get("slice"), int) and isinstance(row.get("file"), str):
+            found[str(row.get("case_id")), row["slice"]] = (row["file"], str(row.get("shows") or ""))
+    return found
+
+
+def _whole(document: Mapping[str, Any], path: Path, groups: Sequence[LabelGroup]) -> list[Record]:
+    """Patients with their scores."""
     rows = document.get("patients")
     if not isinstance(rows, list):
-        return {}
+        return []
     try:
-        found = [_record({"case_id": "", "truth": {}} | row, groups) for row in rows]
+        return [_record({"case_id": "", "truth": {}} | row, groups) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"The patients' scores in {path} cannot be read ({error}). Train again."
         ) from error
-    return {(one.part, one.fold, one.patient_id): one.scores for one in found}
 
 
 def hidden(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -198,12 +215,13 @@ def hidden(runs: Sequence[Run]) -> tuple[Run, ...]:
             document={
                 key: without(item)
                 for key, item in run.document.items()
-                if key not in ("predictions", "patients")
+                if key not in ("predictions", "patients", "gallery")
             },
             whole={
                 (part, fold, names.get(patient, "")): scores
                 for (part, fold, patient), scores in run.whole.items()
             },
+            told={names.get(patient, ""): truth for patient, truth in run.told.items()},
         )
         for run in runs
     )

@@ -8,20 +8,24 @@ from html import escape
 from pathlib import Path
 
 from .. import __version__
+from .. import page as html
 from ..core import Progress, silent
+from ..files import write_whole
 from . import report_extras as extras
 from . import report_parts as parts
-from . import report_template as html
 from .appraisal import Appraisal, Choice, appraise
 from .comparison import Compared, compare
 from .errors import TrainingError
 from .records import VALIDATION, Run, hidden, read_run
 from .report_extras import Pictures
-from .report_words import main_part, method_notes, shows, shows_not
+from .report_inputs import inputs
+from .report_words import main_part, method_notes, shows, shows_not, used_input, used_settings
 
 _TOLD = {
     "schema", "version", "name", "predictions", "protocol", "figures", "held-out", "history", "attention", "folds",
-    "runs", "across_runs", "labels", "patients", "operating_points", "warnings", "data",
+    "runs", "across_runs", "labels", "patients", "operating_points", "warnings", "data", "gallery", "ranges",
+    "calibration", "course",
+    "inputs", "choices", "trained_on", "known",
 }  # fmt: skip
 """What other sections tell, or what is computed anew."""
 
@@ -69,7 +73,7 @@ def make_report(
     for appraisal in appraisals:
         body.append(_head(appraisal, several, hide_names))
     if several:
-        body += ["<h2>The runs against one another</h2>", _comparison(compare(runs))]
+        body += ["<h2>The runs against one another</h2>", _comparison(compare(runs)), extras.attentions(runs)]
     for appraisal in appraisals:
         body.append(_run(appraisal, shown, several))
     body.append(_end(hide_names))
@@ -96,11 +100,8 @@ def write_report(
     """
     runs = tuple(read_run(path) for path in evaluations)
     text = make_report(runs, choice=choice, hide_names=hide_names, progress=progress)
-    unfinished = out.with_name(out.name + ".part")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(out)
+        write_whole(out, text)
     except OSError as error:
         raise TrainingError(
             f"The report cannot be written to {out} ({error.strerror}). Choose another place with --out."
@@ -171,17 +172,19 @@ def _run(appraisal: Appraisal, pictures: Pictures, several: bool) -> str:
         found += [parts.question_section(appraisal, question, part) for question in appraisal.questions]
         found.append(parts.many_classes(appraisal, part))
     found += [
-        f"<h2>{escape(f'Where the attention looked{of}')}</h2>",
+        f"<h2>{escape(f'Where the attention{of} looked')}</h2>",
         extras.attention(run),
         f"<h2>{escape(f'Failures{of}')}</h2>",
         html.paragraph(
-            f"Slices of the {main} part on which the model was most sure and wrong, one a patient, the worst first.",
+            f"Slices of the {main} part on which the model was most sure and wrong, one a patient, the worst first. "
+            "Blue frames are the reader's boxes; colours, from violet to yellow, are the map named below a picture.",
             "note lead",
         ),
         extras.failures(appraisal, main, pictures),
         f"<h2>{escape(f'Course of the training{of}')}</h2>",
         extras.training_curves(run),
-        f"<h2>{escape(f'How it was made{of}')}</h2>",
+        *([f"<h2>{escape(f'What the model looks at{of}')}</h2>", looked] if (looked := inputs(run)) else []),
+        f"<h2>{escape(f'How {run.name} was made' if several else 'How it was made')}</h2>",
         _made(run),
     ]
     if run.patients > parts.MANY:
@@ -195,10 +198,28 @@ def _made(run: Run) -> str:
     training = rest.get("training")
     if isinstance(training, dict):
         rest["training"] = {key: value for key, value in training.items() if key not in _TOLD}
+    found, recipe = "", rest.pop("recipe", None)
+    if isinstance(recipe, dict):
+        used = used_settings(recipe)
+        if isinstance(rest.get("input"), dict):
+            used.pop("preparation", None)
+        left = (
+            ""
+            if used.get("fit") == recipe.get("fit")
+            else "; settings that its fit does not use are left out"
+        )
+        found += html.settings(used, f"Recipe{left}")
+    elif recipe is not None:
+        rest["recipe"] = recipe
+    if isinstance(rest.get("input"), dict):
+        rest["input"] = used_input(rest["input"])
+    for key, caption in (("input", "Input of the model"), ("made", "Versions, hashes and seeds")):
+        if isinstance(rest.get(key), dict):
+            found += html.settings(rest.pop(key), caption)
     if run.sha256:
         rest["SHA-256 of evaluation.json"] = run.sha256
     rest["report written by"] = f"napari-breast-ai {__version__}"
-    return html.settings(rest)
+    return found + html.settings(rest)
 
 
 def _comparison(found: Sequence[Compared]) -> str:
@@ -210,6 +231,9 @@ def _comparison(found: Sequence[Compared]) -> str:
     out = []
     for level in ("patient", "slice"):
         rows: list[list[object]] = []
+        if level == "slice" and _same(found):
+            out.append(html.paragraph("One slice a patient: per slice the comparison is the same.", "note"))
+            continue
         for one in (one for one in found if one.level == level):
             name = f"{one.question}, {one.part}: {one.first} against {one.second}"
             if one.test is None:
@@ -234,6 +258,19 @@ def _comparison(found: Sequence[Compared]) -> str:
             "p (Holm) is adjusted for all comparisons of its table.",
         ]
     )
+
+
+def _same(found: Sequence[Compared]) -> bool:
+    """Whether slices are compared just as patients are."""
+    levels: list[list[tuple[object, ...]]] = [
+        [
+            (one.question, one.part, one.first, one.second, one.n, one.test)
+            for one in found
+            if one.level == level
+        ]
+        for level in ("patient", "slice")
+    ]
+    return levels[0] == levels[1]
 
 
 def _n(one: Compared) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import report_template as html
+from .. import page as html
 from .appraisal import Appraisal, answers
-from .errors import TrainingError
+from .failures import worst
 from .figures import Figure
 from .records import Record, Run
 from .report_figures import Line, lines_svg
@@ -20,8 +20,8 @@ from .report_figures import Line, lines_svg
 Pictures = Mapping[tuple[str, int | None], Path | NDArray[np.generic]]
 """(case, slice) to a picture with the attention laid over it: a PNG file, or pixels."""
 
-WORST = 6
-"""How many failures are shown of a question."""
+MOST = 6
+"""Lines in one picture that can be told apart."""
 
 
 def attention(run: Run) -> str:
@@ -33,13 +33,47 @@ def attention(run: Run) -> str:
             continue
         figure = Figure(one["value"], one.get("low"), one.get("high"), int(one.get("n") or 0))
         chance = one.get("chance")
-        rows.append([name, figure, figure.n, "not given" if chance is None else f"{chance:.3f}"])
+        rows.append([name, figure, one.get("n"), "not given" if chance is None else f"{chance:.3f}"])
+    recipe = run.document.get("recipe")
+    if not rows and isinstance(recipe, dict) and recipe.get("pooling") == "average":
+        return html.paragraph(
+            "This model has no attention: it takes the plain mean over all places of a slice."
+        )
     if not rows:
         return html.paragraph("This run holds no figures on where an attention looked.")
     return html.table(
-        ("attention", "share (95 %)", "slices with a lesion", "by chance"), rows
+        ("attention", "value (95 %)", "slices with a lesion", "by chance"), rows
     ) + html.paragraph(
-        "By chance: the share of the image inside true boxes, which a blind guess would hit.", "note"
+        "By chance: what an attention that is the same everywhere would reach. The peak is the centre of the largest "
+        "cell and its neighbours.",
+        "note",
+    )
+
+
+def attentions(runs: Sequence[Run]) -> str:
+    """Where the attentions of several runs looked, side by side; "" where fewer than two have figures."""
+    told = [(run.name, _named(run.document, "attention") or {}) for run in runs]
+    told = [(name, given) for name, given in told if given]
+    names = dict.fromkeys(name for _, given in told for name, one in given.items() if isinstance(one, dict))
+    if len(told) < 2:
+        return ""
+    rows: list[list[object]] = []
+    for run, given in told:
+        cells: list[object] = [run]
+        for name in names:
+            one = given.get(name)
+            known = isinstance(one, dict) and isinstance(one.get("value"), int | float)
+            cells.append(
+                Figure(one["value"], one.get("low"), one.get("high"), int(one.get("n") or 0))
+                if known and one is not None
+                else "not given"
+            )
+        rows.append(cells)
+    return html.table(
+        ("attention of", *names), rows, "Where they looked on held-out slices with a lesion (95 %)"
+    ) + html.paragraph(
+        "An attention that was taught by boxes beside one that was not (fit.attention=0) says what the boxes are worth.",
+        "note",
     )
 
 
@@ -63,19 +97,15 @@ def failures(appraisal: Appraisal, part: str, pictures: Pictures) -> str:
     by_place = {(record.case_id, record.slice): record for record in records}
     for question in appraisal.questions:
         said = answers(appraisal.run, question, records, "slice")
-        wrong = np.where(said.positive, 1 - said.scores, said.scores)
-        shown: dict[str, str] = {}
-        for i in np.argsort(-wrong, kind="stable").tolist():
-            if wrong[i] <= 0.5 or len(shown) == WORST:
-                break
-            if said.patients[i] not in shown:
-                truth = question.positive if said.positive[i] else question.negative
-                record = by_place[said.cases[i], said.slices[i]]
-                score = f"{question.positive} {said.scores[i]:.2f}, truly {truth}"
-                shown[said.patients[i]] = _failure(appraisal.run, record, score, pictures)
+        shown: list[str] = []
+        for one in worst(said):
+            truth = question.positive if said.positive[one.at] else question.negative
+            record = by_place[said.cases[one.at], said.slices[one.at]]
+            score = f"{question.positive} {said.scores[one.at]:.2f}, truly {truth}"
+            shown.append(_failure(appraisal.run, record, score, pictures))
         found.append(f"<h4>{escape(f'{question.name}, {part} part')}</h4>")
         if shown:
-            found.append(f'<div class="gallery">{"".join(shown.values())}</div>')
+            found.append(f'<div class="gallery">{"".join(shown)}</div>')
         else:
             found.append(html.paragraph("No slice was scored on the wrong side of 0.5."))
     return "".join(found)
@@ -85,22 +115,25 @@ def _failure(run: Run, record: Record, score: str, pictures: Pictures) -> str:
     source = pictures.get((record.case_id, record.slice))
     if source is None and record.picture:
         source = run.folder / record.picture
-    where = f"{record.case_id}, " + ("whole case" if record.slice is None else f"slice {record.slice}")
+    where = record.case_id
+    if record.slice is None:
+        where += ", whole case"
+    elif any(other.slice for other in run.records):
+        where += f", slice {record.slice}"
     image = ""
     if source is not None:
         try:
-            image = (
-                f'<img src="{html.picture(source)}" alt="{escape(where)} with the attention laid over it">'
-            )
-        except TrainingError as error:
+            image = f'<img src="{html.picture(source)}" alt="{escape(where)} with a heat map laid over it">'
+        except html.PageError as error:
             image = html.paragraph(str(error), "note")
-    return f"<figure>{image}<b>{escape(where)}</b><br>{escape(score)}</figure>"
+    note = f'<br><span class="note">{escape(record.shows)}</span>' if image and record.shows else ""
+    return f"<figure>{image}<b>{escape(where)}</b><br>{escape(score)}{note}</figure>"
 
 
 def training_curves(run: Run) -> str:
     """Losses and validation figures of each epoch, where the run kept them."""
-    found = []
-    for name, history, kept in _histories(run.document):
+    found = _course(run.document.get("course"))
+    for name, history, kept in _histories({k: v for k, v in run.document.items() if k != "course"}):
         lines: dict[str, list[tuple[float, float]]] = {}
         for number, epoch in enumerate(history, 1):
             at = float(epoch.get("epoch", number))
@@ -113,12 +146,60 @@ def training_curves(run: Run) -> str:
                 Line(np.array([x for x, _ in points]), np.array([y for _, y in points]), key)
                 for key, points in lines.items()
                 if ("auc" in key.lower()) == is_auc and ("loss" in key.lower() or is_auc)
-            ][:6]
+            ][:MOST]
             if chosen:
                 svg = lines_svg(chosen, "epoch", title, f"{title} by epoch", kept)
                 pictures.append(html.figure(svg, f"{name}: {title} by epoch"))
         found.append(f'<div class="row">{"".join(pictures)}</div>' if pictures else "")
     return "".join(found) or html.paragraph("This run kept no course of its training.")
+
+
+def _course(given: Any) -> list[str]:
+    """The rounds' epochs as `train` writes them: all folds of a repeat in one picture, each task in one of its own."""
+    rounds: dict[str, list[dict[str, Any]]] = {}
+    for one in given if isinstance(given, list) else ():
+        if isinstance(one, dict) and isinstance(one.get("epochs"), list) and one["epochs"]:
+            rounds.setdefault(f"repeat {one.get('repeat', 1)}", []).append(one)
+    found = []
+    for repeat, folds in rounds.items():
+        tasks = dict.fromkeys(name for one in folds for e in one["epochs"] for name in e.get("tasks") or ())
+        pictures = [_epochs(folds, repeat, "loss")]
+        pictures += [_epochs(folds, repeat, "AUC", task) for task in tasks or (None,)]
+        if any(pictures):
+            found.append(f'<div class="row">{"".join(pictures)}</div>')
+    if found:
+        found.append(
+            html.paragraph(
+                "The AUC by epoch is on patients kept apart inside the training: it only chooses the epoch whose "
+                "weights are kept, and is none of the figures above.",
+                "note",
+            )
+        )
+    return found
+
+
+def _epochs(folds: Sequence[dict[str, Any]], repeat: str, what: str, task: str | None = None) -> str:
+    """A picture of the loss or the AUC of each epoch, a line a fold; "" where none was kept."""
+    lines: list[Line] = []
+    for one in folds:
+        points = []
+        for epoch in one["epochs"]:
+            value = epoch.get(what.lower()) if task is None else (epoch.get("tasks") or {}).get(task)
+            if isinstance(value, int | float):
+                points.append((float(epoch["epoch"]), float(value)))
+        kept = one.get("kept epoch")
+        if isinstance(kept, dict):
+            kept = kept.get(task)
+        said = "" if kept is None else f", epoch {kept} kept"
+        if points:
+            x, y = np.array(points).T
+            lines.append(Line(x, y, f"fold {one.get('fold', len(lines) + 1)}{said}"))
+    if not lines:
+        return ""
+    title = what if task is None else f"{what} of {task}"
+    svg = lines_svg(lines[:MOST], "epoch", what, f"{title} by epoch, {repeat}", None)
+    more = f", the first {MOST} of {len(lines)} folds" if len(lines) > MOST else ""
+    return html.figure(svg, f"{repeat}: {title} by epoch{more}")
 
 
 def _histories(

@@ -27,7 +27,7 @@ STYLES = (
 )
 """Colour and dash of the first line, the second, and so on."""
 
-_LEFT, _TOP, _BOTTOM, _RIGHT = 52, 12, 42, 14
+_LEFT, _TOP, _BOTTOM, _RIGHT = 60, 12, 42, 14
 
 
 @dataclass(frozen=True, eq=False)

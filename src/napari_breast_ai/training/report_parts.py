@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
 
-from . import report_template as html
+from .. import page as html
 from .appraisal import GRID, LEVELS, Appraisal, Appraised, Level, Question, answers, fold_aucs
 from .confusion import SHARES, confusion_matrix
 from .errors import TrainingError
 from .figures import Figure, PatientDraws, drawn_aucs
 from .metrics import CHALLENGE_WEIGHTS, challenge_score, over_runs
-from .records import Run
+from .records import Record, Run
 from .report_figures import forest_svg, reliability_svg, roc_svg
-from .report_words import main_part
+from .report_words import main_part, protocol_words, repeated
 
 MANY = 100
 """More patients than this, and their names stand at the end of the report."""
@@ -84,25 +85,21 @@ def protocol(appraisal: Appraisal) -> str:
     rows = []
     for part in run.parts:
         own = [record for record in run.records if record.part == part]
-        truths = Counter(
-            label
-            for _, labels in {
-                (r.patient_id, label) for r in own for t in r.truth.values() for label in (t or ())
-            }
-            for label in (labels,)
-        )
+        told = {(r.patient_id, label) for r in own for t in r.truth.values() for label in (t or ())}
+        truths = Counter(label for _, label in told)
         rows.append(
             (
                 part,
                 len({record.patient_id for record in own}),
                 len({(record.case_id, record.slice) for record in own}),
-                ", ".join(f"{n} {label}" for label, n in truths.items()) or "none",
+                ", ".join(f"{truths[x]} {x}" for x in sorted(truths, key=_place(run))) or "none",
             )
         )
     found = html.table(("part", "patients", "slices", "patients with"), rows, "What was judged")
     given = run.document.get("protocol")
     if isinstance(given, dict) and given:
-        found += html.settings(given, "Protocol")
+        said = protocol_words(given)
+        found += html.paragraph(said) if said else html.settings(given, "Protocol")
     elif isinstance(given, str):
         found += html.paragraph(given)
     both = _on_two_sides(run)
@@ -117,15 +114,48 @@ def protocol(appraisal: Appraisal) -> str:
     return found + members(run)
 
 
+def _place(run: Run) -> Callable[[str], tuple[int, str]]:
+    """Labels in the order of the model's, those that it has not at the end."""
+    labels = [label for group in run.groups for label in group.labels]
+    return lambda label: (labels.index(label) if label in labels else len(labels), label)
+
+
 def members(run: Run) -> str:
     """Which patient is in which part and fold."""
     rows = []
     for part in run.parts:
         own = [record for record in run.records if record.part == part]
-        for fold in sorted({record.fold for record in own}, key=_by_number):
+        if repeated(run, part) and (found := _by_repeat(own, part)):
+            return found
+        folds = sorted({record.fold for record in own}, key=_by_number)
+        for fold in folds:
+            # A part that was judged once, by one model, is no fold of anything.
+            named = fold if len(folds) > 1 and fold else "–"
             here = sorted({record.patient_id for record in own if record.fold == fold}, key=_by_number)
-            rows.append((part, fold or "–", len(here), ", ".join(here)))
+            rows.append((part, named, len(here), ", ".join(here)))
     return html.table(("part", "run or fold", "patients", "who"), rows, "The split, patient by patient")
+
+
+def _by_repeat(records: Sequence[Record], part: str) -> str:
+    """A line a patient with her fold in every repeat; "" where the runs are not named by repeat and fold."""
+    folds: dict[str, dict[str, str]] = {}
+    for record in records:
+        named = re.fullmatch(r"(?:repeat|shuffle) (\d+), fold (\d+)", record.fold)
+        if named is None:
+            return ""
+        folds.setdefault(record.patient_id, {})[named[1]] = named[2]
+    repeats = sorted({repeat for own in folds.values() for repeat in own}, key=int)
+    said = (
+        f"The split, patient by patient, {part} part: the fold that judged her in repeat {', '.join(repeats)}. The "
+        "models of that fold have learnt from no slice of hers."
+    )
+    return html.columns(
+        said,
+        [
+            (patient, " · ".join(folds[patient].get(repeat, "–") for repeat in repeats))
+            for patient in sorted(folds, key=_by_number)
+        ],
+    )
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
@@ -164,10 +194,14 @@ def _level(judged: Appraised, question: Question, level: Level) -> str:
     said = judged.answers
     found = []
     if said.rule:
-        found.append(html.paragraph(f"How a patient is scored, in the words of one: {said.rule}.", "note"))
+        found.append(
+            html.paragraph(f"How a patient is scored, in the words of one: {said.rule}.", "note lead")
+        )
     if said.left_out:
         left = ", ".join(said.left_out)
-        found.append(html.paragraph(f"Left out, since their slices are of several classes: {left}.", "note"))
+        found.append(
+            html.paragraph(f"Left out, since their slices are of several classes: {left}.", "note lead")
+        )
     found.append(_shares(judged, level))
     pictures = []
     if judged.curve is not None:
@@ -193,7 +227,7 @@ def _level(judged: Appraised, question: Question, level: Level) -> str:
                 f"Calibration, per {level}, {judged.calibration.bins} bins",
             )
         )
-    found.append(f'<div class="row">{"".join(pictures)}</div>')
+    found.append(f'<div class="row together">{"".join(pictures)}</div>')
     if judged.curve is None:
         found.append(html.paragraph(f"No ROC curve: {judged.auc.reason}"))
     elif judged.band is None:
@@ -203,12 +237,16 @@ def _level(judged: Appraised, question: Question, level: Level) -> str:
     return "".join(found) + _calibration(judged)
 
 
+def _at(threshold: float) -> str:
+    return "at 0.5" if threshold == 0.5 else f"at {threshold:.3f}"
+
+
 def _shares(judged: Appraised, level: Level) -> str:
     """Accuracy and the like at 0.5 and at the chosen threshold, with intervals."""
     head = ["figure"]
     columns: list[list[object]] = []
     for threshold, shares in judged.shares.items():
-        where = "at 0.5" if threshold == 0.5 else f"at {threshold:.3f}"
+        where = _at(threshold)
         if level == "slice":
             head.append(f"{where} (patient bootstrap 95 %)")
             columns.append([judged.drawn[threshold][name] for name in SHARES])
@@ -241,7 +279,7 @@ def _matrices(judged: Appraised, question: Question, level: Level) -> str:
         called = [labels[0] if one else labels[1] for one in judged.answers.called(threshold)]
         found.append(
             html.confusion(
-                labels, confusion_matrix(truth, called, labels), f"{level.title()}s at {threshold:.4g}"
+                labels, confusion_matrix(truth, called, labels), f"{level.title()}s {_at(threshold)}"
             )
         )
     return f'<div class="row">{"".join(found)}</div>'

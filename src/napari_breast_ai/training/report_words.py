@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .appraisal import Appraisal, Appraised, Question, fold_aucs
 from .metrics import over_runs
 from .records import VALIDATION, Run
@@ -32,6 +35,67 @@ def shows(appraisal: Appraisal) -> list[str]:
                 f"{runs}."
             )
     return found
+
+
+def protocol_words(given: Mapping[str, Any]) -> str:
+    """Who trained and who judged, in a sentence with those numbers that count; "" for a protocol of another kind."""
+    try:
+        folds, first = int(given.get("folds", 0)), round(100 * float(given.get("fraction", 0)))
+        parts = ", ".join(f"{float(part):g}" for part in given.get("parts", ()))
+        said = {
+            "sequential": f"The first {first} % of the patients, in the table's order, train, with {folds}-fold "
+            f"cross-validation among them; the last {100 - first} % are the test.",
+            "kfold": f"{folds}-fold cross-validation of all patients: each is judged once, by a model that has not "
+            "learnt from her.",
+            "repeated": f"{given.get('repeats')} × {folds}-fold cross-validation: all patients are shuffled "
+            f"{given.get('repeats')} times, and each is judged once in every shuffle, by a model that has not learnt "
+            "from her.",
+            "column": "The parts are those of the table's column split.",
+            "fractions": f"Patients are drawn once for training, validation and test, in the proportions {parts}.",
+        }.get(str(given.get("kind")), "")
+    except (TypeError, ValueError):
+        return ""
+    if said and given.get("kind") != "column":
+        said += " Each class's patients are dealt out evenly." if given.get("stratified") else ""
+        said += "" if given.get("seed") is None else f" Seed of the shuffles: {given['seed']}."
+    if said and given.get("inner folds"):
+        said += f" Each model's settings were chosen by {given['inner folds']} inner folds of its training patients."
+    return said
+
+
+_EPOCHS = {"epochs", "batch", "lr", "weight_decay", "attention", "attention_positive", "reduce", "choose_on"}
+_USED = {
+    "narrow": {"iterations", "tolerance", "restarts", "calibrate"},
+    "ridge": {"iterations", "tolerance", "penalties", "calibrate"},
+    "sgd": _EPOCHS,
+    "finetune": _EPOCHS | {"tuning"},
+}
+"""Settings of `HeadFit` that each method looks at."""
+
+
+def used_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without the settings that its way of fitting does not use; they would be read as if they had mattered.
+
+    The protocol is left out too: a sentence of its own tells it.
+    """
+    fit = recipe.get("fit")
+    if not isinstance(fit, dict) or fit.get("method") not in _USED:
+        return dict(recipe)
+    used = {key: value for key, value in recipe.items() if key not in ("protocol", "fit")}
+    if recipe.get("head") != "narrow":
+        used.pop("hidden", None)
+    kept = {"method"} | _USED[fit["method"]]
+    if recipe.get("pooling") != "attention":
+        kept -= {"attention", "attention_positive", "reduce"}
+    return used | {"fit": {key: value for key, value in fit.items() if key in kept}}
+
+
+def used_input(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model sees, without the phase of a study where it sees single pictures."""
+    source = given.get("source")
+    if not isinstance(source, dict) or source.get("kind") != "picture":
+        return dict(given)
+    return dict(given) | {"source": {"kind": "picture"}}
 
 
 def repeated(run: Run, part: str) -> bool:
@@ -72,6 +136,12 @@ def shows_not(appraisal: Appraisal) -> list[str]:
     data = run.document.get("data")
     if isinstance(data, str) and "phantom" in data:
         found.append("The cases are synthetic phantoms. The result says nothing about patients.")
+    made = run.document.get("made")
+    if isinstance(made, dict) and made.get("weights") == "random":
+        found.append(
+            "The backbone began with random weights, not with ones learnt on ImageNet. What the same recipe reaches "
+            "with those is not shown."
+        )
     if part == VALIDATION:
         found.append(
             "There is no test part. Whatever was chosen on these patients (when to stop, which settings, which "

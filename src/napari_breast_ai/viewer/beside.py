@@ -87,6 +87,7 @@ class Beside:
             (session.slice_index, (rows - 1) / 2, (columns - 1) / 2)
         )
         self._pointer = tuple(session.viewer.cursor.position[-2:])
+        session.study_changed.connect(self._on_study)
         session.position_changed.connect(self._follow)
         session.viewer.cursor.events.position.connect(self._on_pointer)
         self.model.dims.events.current_step.connect(self._on_slider)
@@ -96,6 +97,11 @@ class Beside:
     def index(self) -> FloatArray:
         """The linked place in the second view's index coordinates (slice, row, column), not rounded."""
         return self.volume.geometry.to_index(self.point)
+
+    @property
+    def title(self) -> str:
+        """What it shows, in a few words."""
+        return self.volume.description or "Beside"
 
     @property
     def text(self) -> str:
@@ -111,14 +117,29 @@ class Beside:
         """The patient's side at each edge of the second view; "" where nothing tells."""
         return "   ".join(f"{edge} {side}" for edge, side in look.sides(self.volume).items())
 
+    def belongs(self, volume: DceVolume | None) -> bool:
+        """Whether a study is the one that it is beside, or another volume of the same study in the same frame."""
+        return (
+            volume is not None
+            and volume.identity.study_uid == self._study.identity.study_uid
+            and not problem(volume, self.volume.identity.frame_of_reference_uid)
+        )
+
     def close(self) -> None:
         """Follow no more."""
+        self._session.study_changed.disconnect(self._on_study, missing_ok=True)
         self._session.position_changed.disconnect(self._follow, missing_ok=True)
         self.model.dims.events.current_step.disconnect(self._on_slider)
         try:
             self._session.viewer.cursor.events.position.disconnect(self._on_pointer)
         except ReferenceError:  # the window has gone first
             return
+
+    def _on_study(self) -> None:
+        """The same study has come in another volume: its phases in another order, or another of its series."""
+        if self.belongs(volume := self._session.volume):
+            assert volume is not None
+            self._study = volume
 
     def _follow(self) -> None:
         """The study's slice has changed: same row and column, another slice."""

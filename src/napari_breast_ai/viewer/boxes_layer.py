@@ -8,7 +8,7 @@ phase.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,23 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from napari.layers import Layer, Shapes
-from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..annotations.lesions import lesion_of
 from ..core import Box, BreastAIError, DceVolume
 from . import layers as look
+from .box_shapes import box_of, moved, settled, spread, straight, text_offset
 from .palette import label_color, rgba
 from .shortcuts import tooltip
 
 if TYPE_CHECKING:
     from .session import Session
-
-SMALLEST = 1.0
-"""Pixels: a box with a shorter side is a slip of the mouse and is dropped."""
-
-NEAR = 2e-3
-"""Pixels: positions closer than this are the same; the journal rounds to 1/1000."""
 
 
 class BoxesLayer:
@@ -281,17 +275,17 @@ class BoxesLayer:
         dropped: list[int] = []
         ids = [str(value) if value else "" for value in layer.features["id"]]
         labels = [str(value) for value in layer.features["label"]]
-        settled = _settled(layer.data, [known.get(box_id) for box_id in ids])
+        still = settled(layer.data, [known.get(box_id) for box_id in ids])
         crooked = False
         with self._silence():
             try:
                 for row, corners in enumerate(layer.data):
                     box_id = ids[row] if ids[row] in known and ids[row] not in seen else ""
-                    if box_id and settled[row] and known[box_id].label == labels[row]:
+                    if box_id and still[row] and known[box_id].label == labels[row]:
                         seen.add(box_id)
                         continue
                     box = self._box(corners, labels[row])
-                    if box is None and box_id and _spread(corners):
+                    if box is None and box_id and spread(corners):
                         # Seen from the side a box can be pulled through slices; it stays as it was.
                         seen.add(box_id)
                         crooked = True
@@ -307,13 +301,13 @@ class BoxesLayer:
                         self.last = box_id = made.id
                     else:
                         before = known[box_id]
-                        if _moved(before, box):
+                        if moved(before, box):
                             journal.move(box_id, box, self._session.phase_index)
                             self.last = box_id
                         if before.label != box.label:
                             journal.relabel(box_id, box.label)
                     seen.add(box_id)
-                    crooked = crooked or not _straight(corners, layer.shape_type[row])
+                    crooked = crooked or not straight(corners, layer.shape_type[row])
                 if gone := [box_id for box_id in known if box_id not in seen]:
                     journal.delete(gone)
             except BreastAIError as error:
@@ -326,21 +320,14 @@ class BoxesLayer:
             self._rebuild()
 
     def _box(self, corners: Any, label: str) -> Box | None:
-        """An axis-aligned box around a shape's corners, inside the image; None where it is too small."""
-        volume = self._session.volume
-        assert volume is not None
-        low, high = np.min(corners, axis=0), np.max(corners, axis=0)
-        if _spread(corners):
+        """The box that a shape means; None where it is too small, or runs through slices, which is said."""
+        assert self._session.volume is not None
+        if spread(corners):
             self._session.say(
                 "Boxes are drawn on slices. Turn the view back to slices (Ctrl+R, Ctrl+T) and draw again."
             )
             return None
-        z = round(float(low[0] + high[0]) / 2)
-        box = Box(z, float(low[1]), float(low[2]), float(high[1]), float(high[2]), label)
-        if box.problems(volume.geometry.shape):
-            return None
-        box = box.clipped(*volume.geometry.shape[1:])
-        return box if min(box.y1 - box.y0, box.x1 - box.x0) >= SMALLEST else None
+        return box_of(corners, label, self._session.volume.geometry.shape)
 
     # --------------------------------------------------- from journal to layer
 
@@ -352,11 +339,11 @@ class BoxesLayer:
         shown = [str(value) for value in layer.features["id"]]
         boxes = {box.id: box for box in journal.boxes}
         same = shown == list(boxes) and not any(
-            _moved(boxes[box_id], box)
-            for box_id, corners, settled in zip(
-                shown, layer.data, _settled(layer.data, list(boxes.values())), strict=True
+            moved(boxes[box_id], box)
+            for box_id, corners, still in zip(
+                shown, layer.data, settled(layer.data, list(boxes.values())), strict=True
             )
-            if not settled and (box := self._box(corners, "?")) is not None
+            if not still and (box := self._box(corners, "?")) is not None
         )
         if not same:
             self._rebuild()
@@ -373,8 +360,8 @@ class BoxesLayer:
 
     def _rebuild(self) -> None:
         """Show exactly the journal's boxes."""
-        layer, journal = self._layer, self._session.journal
-        if layer is None or journal is None:
+        layer, journal, volume = self._layer, self._session.journal, self._session.volume
+        if layer is None or journal is None or volume is None:
             return
         self._color_classes()
         with self._silence():
@@ -383,17 +370,15 @@ class BoxesLayer:
                 layer.remove(list(range(len(layer.data))))
             boxes = journal.boxes
             if boxes:
-                layer.add_rectangles([look.rectangle(box) for box in boxes], edge_width=self._edge_width())
+                layer.add_rectangles(
+                    [look.rectangle(box) for box in boxes], edge_width=look.edge_width(volume)
+                )
                 features = layer.features.copy()
                 features["label"] = pd.Series([box.label for box in boxes], dtype=object)
                 features["id"] = pd.Series([box.id for box in boxes], dtype=object)
                 layer.features = features
                 layer.refresh_colors()
                 layer.refresh_text()
-
-    def _edge_width(self) -> float:
-        assert self._session.volume is not None
-        return look.edge_width(self._session.volume)
 
     def _try(self, action: str, *arguments: Any) -> None:
         journal = self._session.journal
@@ -413,46 +398,3 @@ class BoxesLayer:
             yield
         finally:
             self._quiet = before
-
-
-def text_offset(volume: DceVolume) -> NDArray[np.float64]:
-    """Where a box's class stands: just above its upper edge, whatever the image's size."""
-    return np.array([0.0, -0.02 * volume.geometry.shape[1], 0.0])
-
-
-def _moved(one: Box, other: Box) -> bool:
-    return one.z != other.z or any(
-        abs(getattr(one, edge) - getattr(other, edge)) > NEAR for edge in ("y0", "x0", "y1", "x1")
-    )
-
-
-def _settled(shapes: Sequence[Any], boxes: Sequence[Box | None]) -> list[bool]:
-    """Which shapes are just the boxes beside them, along rows and columns: all at once, for there may be hundreds."""
-    nothing = Box(-1, 0, 0, 0, 0, "")
-    rows = [row for row, corners in enumerate(shapes) if np.shape(corners) == (4, 3)]
-    if not rows:
-        return [False] * len(shapes)
-    corners = np.array([shapes[row] for row in rows])
-    edges = np.array(
-        [(b.z, b.y0, b.x0, b.z, b.y1, b.x1) for b in (boxes[row] or nothing for row in rows)], dtype=float
-    ).reshape(-1, 2, 3)
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    off = np.maximum(np.abs(low - edges[:, 0]), np.abs(high - edges[:, 1])).max(axis=1)
-    bent = np.minimum(np.abs(corners - low[:, None]), np.abs(corners - high[:, None])).max(axis=(1, 2))
-    found = [False] * len(shapes)
-    for row, fine in zip(rows, (off <= NEAR) & (bent <= NEAR), strict=True):
-        found[row] = bool(fine)
-    return found
-
-
-def _spread(corners: Any) -> bool:
-    """Whether a shape runs through several slices."""
-    return bool(np.ptp(np.asarray(corners)[:, 0]) > 0.5)
-
-
-def _straight(corners: Any, kind: str) -> bool:
-    """Whether a shape is a rectangle along rows and columns."""
-    if kind != "rectangle" or len(corners) != 4:
-        return False
-    sides = np.abs(np.diff(np.vstack([corners, corners[:1]])[:, 1:], axis=0))
-    return bool((sides.min(axis=1) <= NEAR).all())

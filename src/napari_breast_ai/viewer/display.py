@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ..core import Prediction
+from .heat_colors import COLORS
+
+Style = Literal["wash", "lines", "both"]
 
 
 @dataclass(frozen=True)
@@ -14,15 +18,22 @@ class Display:
     Attributes:
         attention, gradcam: whether the maps are shown.
         label: the class whose Grad-CAM is shown; "" for the first of the model.
+        against: another class, whose map is subtracted from that of `label`; "" for none.
         opacity: of both maps, 0..1.
         threshold: the part of the maps' range below which nothing is drawn, 0..1.
+        style: a wash of colour, lines of equal height, or both.
+        attention_colors, gradcam_colors: names of `heat_colors.COLORS`; a difference has colours of its own.
     """
 
     attention: bool = True
     gradcam: bool = False
     label: str = ""
+    against: str = ""
     opacity: float = 0.6
     threshold: float = 0.25
+    style: Style = "wash"
+    attention_colors: str = "viridis"
+    gradcam_colors: str = "inferno"
 
     def problems(self) -> list[str]:
         """What is wrong, in words."""
@@ -31,6 +42,13 @@ class Display:
             found.append("The opacity must lie between 0 and 1.")
         if not 0 <= self.threshold < 1:
             found.append("The threshold must be at least 0 and less than 1.")
+        if self.style not in get_args(Style):
+            found.append(f"Maps are drawn as {', '.join(get_args(Style))}, not as “{self.style}”.")
+        found.extend(
+            f"There are no colours “{name}”; there are {', '.join(COLORS)}."
+            for name in (self.attention_colors, self.gradcam_colors)
+            if name not in COLORS
+        )
         return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from napari.layers import Labels
 from psygnal import Signal
 
 from ..annotations import Journal
@@ -56,6 +57,23 @@ class Editing:
         if journal is None:
             return []
         return [box for box in journal.boxes if box.z == self._session.slice_index]
+
+    def undo(self) -> None:
+        """Take the last change back: the last stroke of a brush in hand, else the last change of a box."""
+        self._step("undo")
+
+    def redo(self) -> None:
+        """Make it again."""
+        self._step("redo")
+
+    def _step(self, way: str) -> None:
+        active = self._session.viewer.layers.selection.active
+        if isinstance(active, Labels) and active.mode != "pan_zoom":
+            getattr(active, way)()
+            # napari tells nobody.
+            active.events.paint(value=[])
+        else:
+            getattr(self._session.boxes, way)()
 
     def pointer(self) -> tuple[float, float] | None:
         """Where the pointer is, as (row, column) of the image; None outside of it."""
@@ -233,6 +251,8 @@ class Editing:
             session.say("No model with attention has run on this study. Run one in the Review dock first.")
             return
         threshold = session.suggestion_threshold
+        # Not what the model alone would have said.
+        taught = "" if session.live.fit is None else f", taught by {session.live.fit.boxes} boxes"
 
         def work(progress: Progress) -> tuple[Box, ...]:
             if attention and prediction is not None:
@@ -242,7 +262,11 @@ class Editing:
         def done(boxes: tuple[Box, ...]) -> None:
             if session.journal is not journal:
                 return
-            by = f"model:{prediction.model.name}" if attention and prediction is not None else ENHANCEMENT
+            by = (
+                f"model:{prediction.model.name}{taught}"
+                if attention and prediction is not None
+                else ENHANCEMENT
+            )
             new = unlike(boxes, [*journal.boxes, *journal.rejected])
             self.do(lambda: journal.offer(new, by, session.phase_index))
             if not new:
@@ -301,6 +325,9 @@ class Editing:
 
     def flip_subtraction(self) -> None:
         """Show or hide the subtraction."""
+        if self._session.volume is not None and self._session.volume.n_phases == 1:
+            self._session.say("This image has a single phase: there is nothing to subtract.", once=True)
+            return
         for layer in self._session.viewer.layers:
             if look.info(layer).get("role") == look.SUBTRACTION:
                 layer.visible = not layer.visible

@@ -120,8 +120,11 @@ def show_instead(
     reading = session.journal.reading if session.journal is not None else 1
     session.show_study(volume, session.source, boxes, loader, reading)
     for layer in viewer.layers:
-        for name, value in kept.get(look.info(layer).get("role", ""), {}).items():
-            setattr(layer, name, value)
+        role = look.info(layer).get("role", "")
+        for name, value in kept.get(role, {}).items():
+            # A single phase has nothing but black there, over the only image.
+            if (role, name, volume.n_phases) != (look.SUBTRACTION, "visible", 1):
+                setattr(layer, name, value)
     session.go_to(place[1], place[0])
     camera.center, camera.zoom, camera.angles = seen
     if asked:

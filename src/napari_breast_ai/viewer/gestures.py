@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import layers as look
@@ -72,16 +72,7 @@ class Gestures:
                 self._session.go_to(self._session.slice_index - steps)
         elif modifiers:
             event.handled = True
-            camera = viewer.scene.camera
-            factor = ZOOM**notches
-            here = event.position[-2:]
-            center = camera.center
-            # What lies under the pointer stays there.
-            moved = tuple(
-                point + (middle - point) / factor for point, middle in zip(here, center[-2:], strict=True)
-            )
-            camera.zoom *= factor
-            camera.center = (*center[:-2], *moved)
+            zoom_at(viewer.scene.camera, event.position[-2:], notches)
 
     def _on_drag(self, viewer: Any, event: Any) -> Iterator[None]:
         # A second button may come before the event that follows the first.
@@ -104,12 +95,27 @@ class Gestures:
         self._unhush()
         if not mine or layer is None:
             return
-        low, high = layer.contrast_limits
+        limits = layer.contrast_limits
         while event.type == "mouse_move":
             event.handled = True
-            right, down = (float(event.pos[i] - start[i]) / PIXELS for i in (0, 1))
-            width = (high - low) * math.exp(right)
-            level = (high + low) / 2 + down * (high - low)
-            look.set_contrast(layer, level - width / 2, level + width / 2)
+            look.set_contrast(layer, *windowed(limits, start, event.pos))
             yield
         event.handled = True
+
+
+def zoom_at(camera: Any, here: Sequence[float], notches: float) -> None:
+    """Zoom by notches of the wheel; what lies at `here`, the pointer's place in the world, stays where it is."""
+    factor = ZOOM**notches
+    center = camera.center
+    moved = tuple(point + (middle - point) / factor for point, middle in zip(here, center[-2:], strict=True))
+    camera.zoom *= factor
+    camera.center = (*center[:-2], *moved)
+
+
+def windowed(limits: Sequence[float], start: Sequence[float], here: Sequence[float]) -> tuple[float, float]:
+    """Display limits after a drag over the screen: to the right a wider window, down a higher level."""
+    low, high = limits
+    right, down = (float(here[i] - start[i]) / PIXELS for i in (0, 1))
+    width = (high - low) * math.exp(right)
+    level = (high + low) / 2 + down * (high - low)
+    return level - width / 2, level + width / 2

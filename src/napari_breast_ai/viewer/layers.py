@@ -8,14 +8,15 @@ napari's data coordinates do, so that a layer's translation is where its first p
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cmap import Colormap as CatalogColormap
-from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from ..core import Box, DceVolume, Prediction
+from ..core.orientation import has_size as has_size
+from ..core.orientation import sides as sides
+from ..core.orientation import upright as upright
 from .on_demand import OnDemand
 
 if TYPE_CHECKING:
@@ -29,7 +30,18 @@ AXES = ("phase", "z", "y", "x")
 UNITS = ("pixel", "mm", "mm", "mm")
 """Phases are counted: their distances in seconds differ, which a scale cannot say; the readout says them."""
 
-DYNAMIC, SUBTRACTION, REFERENCE, BOXES, OFFERS, TARGETS, ATTENTION, GRADCAM = (
+(
+    DYNAMIC,
+    SUBTRACTION,
+    REFERENCE,
+    BOXES,
+    OFFERS,
+    TARGETS,
+    ATTENTION,
+    GRADCAM,
+    ATTENTION_LINES,
+    GRADCAM_LINES,
+) = (
     "dynamic",
     "subtraction",
     "reference",
@@ -38,9 +50,27 @@ DYNAMIC, SUBTRACTION, REFERENCE, BOXES, OFFERS, TARGETS, ATTENTION, GRADCAM = (
     "targets",
     "attention",
     "gradcam",
+    "attention lines",
+    "gradcam lines",
 )
 
-ORDER = (DYNAMIC, SUBTRACTION, ATTENTION, GRADCAM, TARGETS, REFERENCE, OFFERS, BOXES)
+CORRECTED, REGIONS, BREASTS = "corrected", "lesion regions", "breasts"
+KINETIC = ("difference", "enhancement", "classes", "ser", "exchange", "projection")
+"""Images and maps of the Kinetics dock."""
+
+_OVER = (
+    ATTENTION,
+    GRADCAM,
+    ATTENTION_LINES,
+    GRADCAM_LINES,
+    TARGETS,
+    REFERENCE,
+    BREASTS,
+    REGIONS,
+    OFFERS,
+    BOXES,
+)
+ORDER = (DYNAMIC, CORRECTED, SUBTRACTION, *KINETIC, *_OVER)
 """From the bottom to the top."""
 
 OWN_WAY = (BOXES, OFFERS, TARGETS)
@@ -51,6 +81,8 @@ FILLED = (DYNAMIC, SUBTRACTION)
 
 FIRST_LOOK_S = 120.0
 """The phase shown first is the one nearest to this time: early post-contrast, where lesions stand out."""
+
+_SPARE = (1, 1, 1, 1)
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -100,6 +132,7 @@ def volume_layers(
     boxes: Iterable[Box] = (),
     loader: Loader | None = None,
     on_demand: bool = False,
+    spare: bool = False,
 ) -> list[LayerData]:
     """A study as layers: the dynamic series, its subtraction (hidden at first), and given boxes, if any.
 
@@ -110,17 +143,21 @@ def volume_layers(
         loader: where the volume is still to be filled: the contrast is taken from what has been read so far, and a
             session that finds the layers fills the rest. None where all is there.
         on_demand: the layers read what is asked of them (`OnDemand`), for there may be no session.
+        spare: a single phase has a subtraction too, of one hidden voxel: the next case of a list may need the layer,
+            and making it takes napari the better part of a second.
     """
     shared = _shared(volume, 4)
     loaded = None if loader is None else loader.loaded
     data = OnDemand(loader) if on_demand and loader is not None and not loader.complete else volume.data
     more = {} if loader is None else {"loader": loader}
+    sub_low, sub_high = 0.0, 1.0
     if loaded is None or loaded.all():
         low, high = contrast(volume.data)
-        sub_low, sub_high = subtraction_contrast(volume)
+        if volume.n_phases > 1:
+            sub_low, sub_high = subtraction_contrast(volume)
     else:
         low, high = contrast(volume.data[loaded][None])
-        sub_low, sub_high = 0.0, _enhancement(volume, loaded)
+        sub_high = _enhancement(volume, loaded)
     layers: list[LayerData] = [
         (
             data,
@@ -135,10 +172,10 @@ def volume_layers(
             "image",
         )
     ]
-    if volume.n_phases > 1:
+    if volume.n_phases > 1 or spare:
         layers.append(
             (
-                LazySubtraction(volume, data),
+                LazySubtraction(volume, data) if volume.n_phases > 1 else np.zeros(_SPARE, np.float32),
                 {
                     **shared,
                     "name": "Subtraction",
@@ -160,6 +197,11 @@ def volume_layers(
 def take_place(layer: Any, data: Any, settings: dict[str, Any]) -> None:
     """Give an image layer of ours another study's pixels; what the person chose (shown, gamma) stays."""
     layer.metadata = settings["metadata"]
+    if data.shape == _SPARE and info(layer)["role"] == SUBTRACTION:
+        if layer.visible:
+            layer.visible = False
+        if layer.data.shape == _SPARE:
+            return
     layer.data = data
     if tuple(layer.scale) != tuple(settings["scale"]):
         layer.scale = settings["scale"]
@@ -178,9 +220,9 @@ def set_contrast(layer: Any, low: float, high: float, whole: bool = False) -> No
 
 
 def shown_image(layers: Iterable[Any], volume: DceVolume) -> Any | None:
-    """The study's image that is seen: the subtraction where it is shown, else the dynamic series."""
+    """The study's image that is seen: a projection or subtraction where one is shown, else the dynamic series."""
     mine = {info(layer).get("role"): layer for layer in layers if info(layer).get("volume") is volume}
-    for role in (SUBTRACTION, DYNAMIC):
+    for role in ("projection", "difference", SUBTRACTION, DYNAMIC):
         if (layer := mine.get(role)) is not None and layer.visible:
             return layer
     return None
@@ -200,21 +242,29 @@ def reference_layer(volume: DceVolume, boxes: Iterable[Box]) -> LayerData:
             "face_color": "transparent",
             "edge_width": edge_width(volume) * 0.5,
             "opacity": 0.75,
-            "metadata": {**_entry(REFERENCE, volume, None), "boxes": boxes},
+            "metadata": _entry(REFERENCE, volume, None, boxes=boxes),
         },
         "shapes",
     )
 
 
 def heat_layer(
-    volume: DceVolume, maps: NDArray[np.float32], role: str, name: str, **display: Any
+    volume: DceVolume,
+    maps: Any,
+    role: str,
+    name: str,
+    *,
+    covered: tuple[int, int, int, int] | None = None,
+    **display: Any,
 ) -> LayerData:
-    """Heat maps, shape (slices, h, w), as a small layer that covers exactly the image.
+    """Heat maps, shape (slices, h, w), as a small layer that covers exactly the image, or what `covered` says of it
+    (see `Prediction.covered`).
 
     The map is drawn larger by its scale and by linear interpolation on the graphics card; no array is
-    resampled. `display` gives `opacity`, `contrast_limits` and `visible`.
+    resampled. `display` gives `colormap`, `opacity`, `contrast_limits` and `visible`.
     """
-    _, rows, columns = volume.geometry.shape
+    y0, x0, y1, x1 = covered or (0, 0, *volume.geometry.shape[1:])
+    rows, columns = y1 - y0, x1 - x0
     dz, dy, dx = volume.geometry.spacing
     h, w = maps.shape[1:]
     return (
@@ -224,8 +274,7 @@ def heat_layer(
             "name": name,
             "scale": (dz, dy * rows / h, dx * columns / w),
             # Centre of cell 0 in pixels, align_corners=False: 0.5 · rows / h - 0.5.
-            "translate": (0.0, dy * (0.5 * rows / h - 0.5), dx * (0.5 * columns / w - 0.5)),
-            "colormap": heat_colormap(role),
+            "translate": (0.0, dy * (y0 + 0.5 * rows / h - 0.5), dx * (x0 + 0.5 * columns / w - 0.5)),
             "interpolation2d": "linear",
             "blending": "translucent",
             "metadata": _entry(role, volume, None),
@@ -240,16 +289,6 @@ def full_stack(prediction: Prediction, maps: NDArray[np.float32], n_slices: int)
     stack = np.zeros((n_slices, *maps.shape[1:]), dtype=np.float32)
     stack[list(prediction.slices)] = maps
     return stack
-
-
-def heat_colormap(role: str) -> Colormap:
-    """A perceptually uniform colormap that is transparent at its low end."""
-    name = {ATTENTION: "bids:viridis", GRADCAM: "bids:inferno", TARGETS: "bids:plasma"}[role]
-    steps = np.linspace(0.0, 1.0, 256)
-    # The darkest part of these maps would only dim the anatomy: start where there is colour to see.
-    colors = np.array(CatalogColormap(name)(0.25 + 0.75 * steps), dtype=np.float32)
-    colors[:, 3] = np.minimum(1.0, 1.6 * steps) ** 0.8
-    return Colormap(colors, name=f"breast-ai {role}")
 
 
 def contrast(data: NDArray[Any]) -> tuple[float, float]:
@@ -290,40 +329,6 @@ def first_look(volume: DceVolume) -> tuple[int, int]:
     return volume.times.nearest(FIRST_LOOK_S, first), volume.n_slices // 2
 
 
-def upright(volume: DceVolume) -> tuple[Literal["up", "down"], Literal["left", "right"]]:
-    """Which way rows and columns run on the screen so that a reader sees what she is used to.
-
-    The head, on axial slices the front, is at the top, and on axial and coronal slices the patient's right on
-    the left. The stored pixels stay as they are. Images without a place in the patient are shown as stored.
-    """
-    if not _has_place(volume):
-        return "down", "right"
-    directions = volume.geometry.directions
-    mirrored = directions["across"] == "L-R"
-    return "up" if directions["down"] in ("F-H", "P-A") else "down", "left" if mirrored else "right"
-
-
-def sides(volume: DceVolume) -> dict[str, str]:
-    """The patient's side (R, L, A, P, H, F) at each edge of the upright image; empty where nothing tells."""
-    if not _has_place(volume):
-        return {}
-    vertical, horizontal = upright(volume)
-    first, last = volume.geometry.directions["down"].split("-")
-    near, far = volume.geometry.directions["across"].split("-")
-    top, bottom = (first, last) if vertical == "down" else (last, first)
-    left, right = (near, far) if horizontal == "right" else (far, near)
-    return {"top": top, "bottom": bottom, "left": left, "right": right}
-
-
-def has_size(volume: DceVolume) -> bool:
-    """Whether the pixels have a size in millimetres: a picture without one counts a pixel as 1 mm."""
-    return bool(volume.frames) or volume.n_slices > 1 or volume.geometry.spacing != (1.0, 1.0, 1.0)
-
-
-def _has_place(volume: DceVolume) -> bool:
-    return bool(volume.identity.frame_of_reference_uid) or volume.n_slices > 1
-
-
 def rectangle(box: Box) -> NDArray[np.float64]:
     """The corners of a box, shape (4, 3), as (slice, row, column)."""
     z, y0, x0, y1, x1 = float(box.z), box.y0, box.x0, box.y1, box.x1
@@ -341,14 +346,14 @@ def info(layer: Any) -> dict[str, Any]:
     return entry if isinstance(entry, dict) else {}
 
 
-def shared_settings(volume: DceVolume) -> dict[str, Any]:
-    """Scale, units and axis names of a 3D layer in the volume's pixels."""
-    return _shared(volume, 3)
+def shared_settings(volume: DceVolume, ndim: int = 3) -> dict[str, Any]:
+    """Scale, units and axis names of a layer in the volume's pixels."""
+    return _shared(volume, ndim)
 
 
-def entry(role: str, volume: DceVolume, source: str | None = None) -> dict[str, Any]:
+def entry(role: str, volume: DceVolume, source: str | None = None, **more: Any) -> dict[str, Any]:
     """Metadata by which the plugin knows a layer as its own."""
-    return _entry(role, volume, source)
+    return _entry(role, volume, source, **more)
 
 
 def _shared(volume: DceVolume, ndim: int) -> dict[str, Any]:

@@ -15,15 +15,13 @@ from ..annotations.log import ReadingLog, Standing, Turn
 from ..annotations.protocol import read_protocol
 from ..annotations.worklist import Case, Worklist, read_worklist
 from ..core import BreastAIError, DceVolume, Progress
-from ..places import FOLDER
 from . import tasks
 from .ahead import AHEAD, Ahead, open_first
+from .moved import FIND, find_moved, is_there, path_of
 
 if TYPE_CHECKING:
     from ..study import Loader
     from .session import Session
-
-FIND = "find"
 
 
 class Reading:
@@ -180,8 +178,8 @@ class Reading:
             return
         self.changed.emit()
         session.workers.cancel(AHEAD)
-        path = self._path(turn)
-        if not _is_there(path):
+        path = path_of(self, turn)
+        if not is_there(path):
             self._opening = None
             session.workers.cancel(tasks.STUDY)
             session.close_study()
@@ -272,8 +270,9 @@ class Reading:
 
     @property
     def unreadable(self) -> bool:
-        """Whether the case whose turn it is could not be opened."""
-        return self.turn is not None and self._opening is None and self._session.volume is None
+        """Whether the case whose turn it is could not be opened, or what was drawn on it could not be read."""
+        there = self._session.volume is not None and self._session.journal is not None
+        return self.turn is not None and self._opening is None and not there
 
     def reopen(self) -> None:
         """The case is to be worked on again."""
@@ -294,36 +293,7 @@ class Reading:
 
     def find_moved(self, folder: str | Path) -> None:
         """Look in a folder, at any depth, for the images of cases that are not where the list says, by their UIDs."""
-        log, session = self.log, self._session
-        if log is None:
-            return
-        lost = {
-            standing.study_uid: turn
-            for turn in log.turns
-            if (standing := log.standing(turn)).study_uid and not _is_there(self._path(turn))
-        }
-        if not lost:
-            session.say(
-                "No case that was opened before is missing. A case that was never opened can only be found by its path."
-            )
-            return
-
-        def work(progress: Progress) -> Any:
-            from ..study import find_studies
-
-            return find_studies(Path(folder), set(lost), progress)
-
-        def done(found: dict[str, Path]) -> None:
-            for uid, path in found.items():
-                turns = [turn for turn in log.turns if turn.case_id == lost[uid].case_id]
-                for turn in turns:
-                    log.record(turn, replace(log.standing(turn), study_uid=uid, path=path))
-            session.say(f"Found {len(found)} of {len(lost)} missing cases.")
-            self.changed.emit()
-            if self.turn is not None and session.volume is None:
-                self.go(log.place)
-
-        session.workers.start(FIND, "Look for moved cases", work, done=done, failed=session.fail)
+        find_moved(self._session, self, folder)
 
     def read_ahead(self) -> None:
         """Read the cases that the keys bring next, once this one is all there."""
@@ -336,7 +306,7 @@ class Reading:
             return []
         places = [self._to_do(), log.place + 1 if log.place + 1 < len(log.turns) else None]
         turns = dict.fromkeys(log.turns[place] for place in places if place is not None)
-        return [(turn, path if _is_there(path := self._path(turn)) else None) for turn in turns]
+        return [(turn, path if is_there(path := path_of(self, turn)) else None) for turn in turns]
 
     def _to_do(self) -> int | None:
         """The place of the next case that is neither done nor skipped, from the end on of the first such one."""
@@ -351,11 +321,6 @@ class Reading:
     def is_ready(self, turn: Turn) -> bool:
         """Whether the case is in memory already."""
         return self._ahead.has(turn)
-
-    def _path(self, turn: Turn) -> Path:
-        assert self.log is not None
-        found = self.log.standing(turn).path
-        return found if found is not None and _is_there(found) else self.case(turn).path
 
     def _show(self, turn: Turn, volume: DceVolume, source: str, loader: Loader | None = None) -> None:
         # Boxes may have been drawn on the case before while this one was read.
@@ -411,12 +376,3 @@ class Reading:
         else:
             return
         self.changed.emit()
-
-
-def _is_there(path: Path) -> bool:
-    """Whether there is anything at a path besides what this program itself left there."""
-    try:
-        return any(one.name != FOLDER for one in path.iterdir()) if path.is_dir() else path.exists()
-    except OSError:
-        # Opening it says why it cannot be read.
-        return True

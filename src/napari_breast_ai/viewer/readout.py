@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from .session import Session
 
 NAME = "breast_ai"
-_LETTER_PX = 9.5
-"""The usual width of a letter of the overlay's size; it need only be near enough to break lines by."""
+SIZE, LARGE = 10, 20
+"""Points, for a reader and for people who look on."""
+
+_LETTER_PX = 0.95
+"""The usual width of a letter for each point of its size; it need only be near enough to break lines by."""
 
 
 class Readout:
@@ -26,7 +29,7 @@ class Readout:
         self._session = session
         # No box behind the text: vispy would link a new shader program for it with every line written.
         self._overlay = TextOverlay(
-            position="top_left", font_size=10, visible=False, color="white", box=False
+            position="top_left", font_size=SIZE, visible=False, color="white", box=False
         )
         session.viewer.canvas.overlays[NAME] = self._overlay
         session.viewer.dims.events.ndisplay.connect(self.refresh)
@@ -37,6 +40,8 @@ class Readout:
             session.study_changed,
             session.prediction_changed,
             session.boxes_changed,
+            session.range.changed,
+            session.presenter.changed,
         ):
             signal.connect(self.refresh)
 
@@ -47,11 +52,27 @@ class Readout:
 
     def refresh(self, event: Any = None) -> None:
         """Write anew."""
+        large = self._session.presenter.on
         lines = describe(self._session)
-        text = "\n".join(fitted(lines, self._session.viewer.canvas.size[1]))
-        if text != self._overlay.text:
-            self._overlay.text = text
-        self._overlay.visible = bool(lines)
+        if large:
+            lines = [*said_of_case(self._session), *lines]
+        size = LARGE if large else SIZE
+        text = "\n".join(fitted(lines, self._session.viewer.canvas.size[1], size))
+        # With every slice napari would check each of these anew.
+        overlay, wanted = self._overlay, {"font_size": size, "text": text, "visible": bool(lines)}
+        changed = {name: value for name, value in wanted.items() if getattr(overlay, name) != value}
+        for name, value in changed.items():
+            setattr(overlay, name, value)
+        if changed:
+            self._place_now()
+
+    def _place_now(self) -> None:
+        """Have napari place its texts before the next picture: in it, it would have to paint a second one.
+
+        It does so whenever it hears of the tiling; nothing of it changes here.
+        """
+        tiling = self._session.viewer.canvas.overlay_tiling
+        tiling.events(type_name="middle_center", value=tiling.middle_center)
 
     def remove(self) -> None:
         """Take the lines off the canvas."""
@@ -62,9 +83,18 @@ class Readout:
             del self._session.viewer.canvas.overlays[NAME]
 
 
-def fitted(lines: Iterable[str], width: int) -> list[str]:
+def said_of_case(session: Session) -> list[str]:
+    """What the model says of the whole case, in a line."""
+    if session.prediction is None:
+        return []
+    scores = session.prediction.case.probabilities
+    case = "Case, taught live, not calibrated:   " if session.live.scores_taught else "Case:   "
+    return [case + "   ".join(f"{k} {'–' if v is None else f'{v:.2f}'}" for k, v in scores.items())]
+
+
+def fitted(lines: Iterable[str], width: int, size: int = SIZE) -> list[str]:
     """Lines broken so that a canvas of that many pixels shows them whole; first between what belongs together."""
-    room = max(12, int((width - 16) / _LETTER_PX))
+    room = max(12, int((width - 16) / (_LETTER_PX * size)))
     found: list[str] = []
     for line in lines:
         # No break inside a part that fits.
@@ -94,14 +124,20 @@ def describe(session: Session) -> list[str]:
         lines.append("No lesion in this case, as you said")
     elif journal is not None and z in journal.empty_slices:
         lines.append("No lesion on this slice, as you said")
-    if prediction is not None:
+    if prediction is not None and prediction.slices:
         if z in prediction.slices:
             at = prediction.slices.index(z)
             for group in prediction.groups:
                 scores = [f"{label} {prediction.probabilities[label][at]:.2f}" for label in group.labels]
                 lines.append("   ".join(scores))
+            if session.live.scores_taught:
+                lines.append("Scores taught live, not calibrated")
+            if session.range.outside:
+                lines.append("Not certain: the study is unlike the model's training")
         else:
-            lines.append("This slice was not scored")
+            lines.append("This slice is still to come" if prediction.pending else "This slice was not scored")
+    if caption := session.kinetics.layers.caption:
+        lines.append(caption)
     # The letters hold for the slices as they are opened, not for a turned or a 3D view.
     dims = session.viewer.dims
     if (edges := look.sides(volume)) and dims.ndisplay == 2 and dims.order == tuple(range(dims.ndim)):

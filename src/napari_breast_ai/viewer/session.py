@@ -7,20 +7,19 @@ Widgets show a session and call it; they hold no state of their own. There is on
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari.layers import Layer
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..annotations import Journal, default_reader
 from ..annotations.protocol import Protocol
 from ..core import Box, BreastAIError, DceVolume, Prediction
-from . import layers as look
-from . import notices, tasks
+from . import notices
 from .boxes_layer import BoxesLayer
 from .cases import Cases
 from .display import Display, default_label
@@ -28,18 +27,30 @@ from .editing import Editing
 from .gestures import Gestures
 from .heat import HeatMaps
 from .keeper import Keeper
-from .layers import first_look
+from .kinetics import Kinetics
+from .live import Live
 from .offers_layer import OffersLayer
+from .opinions import Opinions
+from .place import Place
+from .presenter import ATTENTION, Presenter
+from .questions import Questions
+from .ranging import RangeWatch
 from .reading import Reading
 from .readout import Readout
-from .shortcuts import bind_layer, bind_viewer
+from .recall import Recall
+from .shortcuts import bind_viewer
+from .showing import Showing
+from .similar import Similar
+from .table_scoring import ClinicalValues
 from .targets_layer import TargetsLayer
+from .tour import Tour
+from .training import Training
 from .workers import Workers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..models import Bundle
+    from ..models import Bundle, TableBundle
     from ..study import Loader
 
 
@@ -49,7 +60,7 @@ class Session:
     Attributes:
         volume, source: the study on the screen and the path it came from; None where there is none.
         journal: the reader's boxes of this study; None without a study.
-        bundle: the model that is ready to run, or None.
+        bundle: the model that is ready to run, or None. fast: whether it is to run in 8 bits.
         prediction: what a model said about this study, or None.
         display: how it is laid over the image.
         protocol: the classes that boxes can have, and who may see suggestions.
@@ -60,7 +71,16 @@ class Session:
         loader: fills the study on the screen with its pixels; None where they were all there from the start.
         cases: what was found in a folder, and what the person decided about it.
         reading: the worklist, and where the reader stands in it.
+        training: what is to be learnt, the run in its own process, and its result.
+        showing: puts the study's layers on the screen and takes them off.
         keeper: opens and saves the journal. editing: what keys do to boxes. gestures: wheel and right button.
+        range: whether the study is like those of the model's training. questions: what was asked of the heat map.
+        similar: labelled cases that look alike to the model.
+        live: whether boxes teach the attention on the screen. values: what a model asks for beside the images.
+        recall: what the model has said of a case before.
+        opinions: what the person thinks; keeps a model's answer back where that comes first.
+        presenter: shows the picture alone. tour: leads through the Review dock.
+        kinetics: enhancement over time, where its dock is open. place: what the views beside the study are about.
     """
 
     index_changed: ClassVar[Signal] = Signal()
@@ -73,6 +93,7 @@ class Session:
     display_changed: ClassVar[Signal] = Signal()
     position_changed: ClassVar[Signal] = Signal()
     said: ClassVar[Signal] = Signal(str)
+    saved: ClassVar[Signal] = Signal(str)
 
     def __init__(self, viewer: ViewerModel, reader: str | None = None) -> None:
         # The viewer holds the session (by its key bindings), not the other way round: both go together.
@@ -81,21 +102,23 @@ class Session:
         self.volume: DceVolume | None = None
         self.source: str | None = None
         self.journal: Journal | None = None
-        self.bundle: Bundle | None = None
+        self.bundle: Bundle | TableBundle | None = None
         self.prediction: Prediction | None = None
-        self.display = Display()
+        self.display: Display = Display()
         self.protocol = Protocol()
         self.current_label = self.protocol.labels[0]
         self.suggestion_threshold = 0.5
-        self.slice_index = 0
-        self.phase_index = 0
+        self.slice_index: int = 0
+        self.phase_index: int = 0
         self.workers = Workers()
         self.loader: Loader | None = None
         self.cases = Cases(self)
-        self._dynamic: Layer | None = None
-        self._reading_number = 1
+        self.training = Training(self)
+        self._guessed = ""
+        self.fast = False
         self._told: set[str] = set()
         self._closed = False
+        self.showing: Showing = Showing(self)
         self.keeper: Keeper = Keeper(self)
         self.boxes: BoxesLayer = BoxesLayer(self)
         self.offers: OffersLayer = OffersLayer(self)
@@ -103,15 +126,24 @@ class Session:
         self.editing: Editing = Editing(self)
         self.gestures: Gestures = Gestures(self)
         self.reading: Reading = Reading(self)
+        self.opinions: Opinions = Opinions(self)
         self.heat: HeatMaps = HeatMaps(self)
+        self.place: Place = Place(self)
+        self.live: Live = Live(self)
+        self.kinetics: Kinetics = Kinetics(self)
+        self.recall: Recall = Recall(self)
+        self.range: RangeWatch = RangeWatch(self)
+        self.questions: Questions = Questions(self)
+        self.similar: Similar = Similar(self)
+        self.presenter: Presenter = Presenter(self)
+        self.tour: Tour = Tour(self)
         self.readout: Readout = Readout(self)
+        self.values: ClinicalValues = ClinicalValues(self)
         bind_viewer(self)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
+        self.showing.watch()
         viewer.dims.events.current_step.connect(self._on_dims)
         notices.check_start()
-        for layer in list(viewer.layers):
-            self._look_at(layer)
+        self.showing.look_around()
 
     @property
     def viewer(self) -> ViewerModel:
@@ -131,152 +163,21 @@ class Session:
         loader: Loader | None = None,
         reading: int = 1,
     ) -> None:
-        """Put a study on the screen in place of the present one.
+        """Put a study on the screen in place of the present one; see `Showing.show`."""
+        self.showing.show(volume, source, boxes, loader, reading)
 
-        Its layers are used again: taking napari's layers away and making new ones costs most of a second.
+    def close_study(self) -> None:
+        """Take the study and everything that belongs to it off the screen."""
+        self.showing.close()
 
-        Args:
-            volume: the study.
-            source: the folder or file it came from; None for one that has none, such as a phantom.
-            boxes: given boxes (a phantom's truth), shown apart from the reader's own.
-            loader: where the volume is still to be filled, which then goes on behind the screen.
-            reading: which reading of the case by this reader it is: each has boxes of its own.
-        """
-        self._reading_number = reading
-        wanted = look.volume_layers(volume, source, boxes, loader)
-        if not self._take_place(wanted, volume, source, loader):
-            self.close_study()
-            for data, settings, kind in wanted:
-                self.viewer.add_layer(Layer.create(data, settings, kind))
-            self.viewer.layers.selection.active = self._dynamic
-        self.viewer.reset_view()
-
-    def _take_place(
-        self, wanted: list[look.LayerData], volume: DceVolume, source: str | None, loader: Loader | None
-    ) -> bool:
-        """Give the layers of the present study the pixels of another. False where there is no present study."""
-        layers = self.viewer.layers
-        if self.volume is None or self._dynamic not in layers:
-            return False
-        mine = {look.info(one)["role"]: one for one in layers if look.info(one).get("volume") is self.volume}
-        self._leave_study()
-        self.volume, self.source, self.loader = volume, source, loader
-        for data, settings, kind in wanted:
-            role = settings["metadata"][look.KEY]["role"]
-            layer = mine.pop(role, None) if kind == "image" else None
-            if layer is None:
-                self.boxes.put(Layer.create(data, settings, kind))
-            else:
-                look.take_place(layer, data, settings)
-        for role, layer in mine.items():
-            if role not in look.OWN_WAY and layer in layers:
-                layers.remove(layer)
-        self._begin_study(volume)
-        # The layers that are ours anew stand where napari put them: the boxes know their study only now.
-        self._arrange()
-        return True
+    def show_arrived(self, arrived: NDArray[np.bool_]) -> None:
+        """Draw the slice on the screen anew where pixels have come for it; `arrived` is (phases, slices)."""
+        self.showing.draw_again(arrived)
 
     @property
     def complete(self) -> bool:
         """Whether every slice of the study has been read."""
         return self.loader is None or self.loader.complete
-
-    def show_arrived(self) -> None:
-        """Draw the slice on the screen anew: pixels may have come for it."""
-        for layer in self.viewer.layers:
-            if look.info(layer).get("volume") is self.volume and look.info(layer)["role"] in look.FILLED:
-                layer.refresh(thumbnail=False, extent=False)
-
-    def close_study(self) -> None:
-        """Take the study and everything that belongs to it off the screen."""
-        volume = self.volume
-        if volume is None:
-            return
-        self._forget_study()
-        for layer in [one for one in self.viewer.layers if look.info(one).get("volume") is volume]:
-            self.viewer.layers.remove(layer)
-
-    def _on_inserted(self, event: Any) -> None:
-        self._look_at(event.value)
-
-    def _look_at(self, layer: Layer) -> None:
-        """Take a study over whose layer has come, from whatever door."""
-        found = look.info(layer)
-        volume = found.get("volume")
-        if volume is None:
-            return
-        bind_layer(self, layer)
-        if volume is self.volume:
-            self._arrange()
-            return
-        if found.get("role") != look.DYNAMIC:
-            return
-        # One study at a time: two on top of each other would show one's heat maps on the other's anatomy.
-        self.close_study()
-        # napari numbered it apart from the one that has just gone.
-        layer.name = re.sub(r" \[\d+\]$", "", layer.name)
-        self.volume, self.source, self._dynamic = volume, found.get("source"), layer
-        self.loader = found.get("loader")
-        self._begin_study(volume)
-
-    def _arrange(self) -> None:
-        """Put our layers in order, wherever napari adds them: images, heat maps, boxes."""
-        if self.volume is None:
-            return
-        layers = self.viewer.layers
-        ours = [layer for layer in layers if look.info(layer).get("volume") is self.volume]
-        wanted = sorted(ours, key=lambda layer: look.ORDER.index(look.info(layer)["role"]))
-        for place, layer in zip([layers.index(one) for one in ours], wanted, strict=True):
-            if layers[place] is not layer:
-                layers.move(layers.index(layer), place)
-
-    def _on_removed(self, event: Any) -> None:
-        if event.value is self._dynamic:
-            self.close_study()
-
-    def _begin_study(self, volume: DceVolume) -> None:
-        self.journal = self.keeper.open(volume, self.source, self._reading_number)
-        self._reading_number = 1
-        # Whoever hears of the study asks where in it we are.
-        self.phase_index, self.slice_index = first_look(volume)
-        self.study_changed.emit()
-        # The layers that follow by themselves are in place now, and the sliders have their final length: before, Qt
-        # would cut a slice's millimetres off at the number of slices.
-        self._start_view(volume)
-        self.boxes_changed.emit()
-        for warning in (*volume.warnings, *(self.journal.warnings if self.journal else ())):
-            self.say(warning, once=True)
-        if self.journal is not None and self.journal.read_only:
-            self.say(self.journal.read_only)
-        tasks.fill(self)
-
-    def _leave_study(self) -> None:
-        self.reading.settle()
-        self.workers.cancel("study")
-        self.workers.cancel("pixels")
-        if self.journal is not None:
-            self.keeper.close(self.journal)
-        self.journal = self.loader = None
-        if self.prediction is not None:
-            self.prediction = None
-            self.prediction_changed.emit()
-
-    def _forget_study(self) -> None:
-        self._leave_study()
-        self.volume = self.source = self._dynamic = None
-        self.study_changed.emit()
-        self.boxes_changed.emit()
-
-    def _start_view(self, volume: DceVolume) -> None:
-        phase, z = first_look(volume)
-        self.go_to(z, phase)
-        self.viewer.dims.last_used = max(0, self.viewer.dims.ndim - 3)
-        self.viewer.scene.camera.orientation2d = look.upright(volume)
-        canvas = self.viewer.canvas
-        canvas.overlays.scale_bar.visible = look.has_size(volume)
-        # Around the images it is dark in every theme: eyes are used to the dark, and what is written stays legible.
-        if canvas.background_color_override is None:
-            canvas.background_color_override = "black"
 
     # --------------------------------------------------------------- position
 
@@ -304,20 +205,32 @@ class Session:
 
     # ------------------------------------------------------ model and display
 
-    def set_bundle(self, bundle: Bundle | None) -> None:
+    def set_bundle(self, bundle: Bundle | TableBundle | None) -> None:
         """Make a model ready."""
-        self.bundle = bundle
+        self.bundle, self.fast = bundle, False
         self.bundle_changed.emit()
 
+    def set_fast(self, on: bool) -> None:
+        """Run the model in 8 bits from now on, or in full precision. Raises BreastAIError where it is not offered."""
+        if on and self.bundle is not None:
+            from ..inference.quantised import why_not_fast
+
+            if said := why_not_fast(self.bundle):
+                raise BreastAIError(said)
+        self.fast = on and self.bundle is not None
+        self.recall.look()
+
     def set_prediction(self, prediction: Prediction | None) -> None:
-        """Show what a model said about this study."""
+        """Show what a model said about this study, at once or when the reader has said their own (`opinions`)."""
+        # One that waits must not tell its class by what is chosen to be shown either.
+        self.prediction = prediction = self.opinions.admit(prediction)
         if prediction is not None:
-            label = (
-                self.display.label if self.display.label in prediction.gradcam else default_label(prediction)
-            )
-            show_cam = self.display.gradcam or prediction.attention is None
+            # What was taken while a run went on is not what the person chose.
+            chosen = self.display.label in prediction.gradcam and self.display.label != self._guessed
+            label = self.display.label if chosen else default_label(prediction)
+            self._guessed = label if prediction.pending and not chosen else ""
+            show_cam = self.display.gradcam or (prediction.attention is None and bool(prediction.gradcam))
             self.display = replace(self.display, label=label, gradcam=show_cam)
-        self.prediction = prediction
         self.prediction_changed.emit()
         self.display_changed.emit()
 
@@ -378,7 +291,7 @@ class Session:
         """
         self.said.emit(sentence)
         if not once or sentence not in self._told:
-            notices.warn(sentence)
+            notices.warn(ATTENTION if self.presenter.on else sentence)
         self._told.add(sentence)
 
     def fail(self, error: BaseException) -> None:
@@ -393,12 +306,12 @@ class Session:
                 "This is a defect of napari-breast-ai; please report it."
             )
         self.said.emit(sentence)
-        notices.complain(sentence)
+        notices.complain(ATTENTION if self.presenter.on else sentence)
 
     def may_close(self) -> bool:
-        """Save what can be before the window closes. False, once, where boxes would be lost."""
+        """Save what can be before the window closes. False, once, where boxes would be lost or a training be stopped."""
         self.reading.settle()
-        return self.keeper.may_close()
+        return self.keeper.may_close() and self.training.may_close()
 
     def shut_down(self) -> None:
         """Stop and join all threads and let go of the viewer. The session is of no use afterwards."""
@@ -408,9 +321,11 @@ class Session:
         self.reading.settle()
         self.keeper.shut_down()
         self.workers.stop()
+        self.training.shut_down()
         self.gestures.remove()
-        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.kinetics.shut_down()
+        self.place.shut_down()
+        self.showing.remove()
         self.viewer.dims.events.current_step.disconnect(self._on_dims)
         self.readout.remove()
         _sessions.pop(id(self.viewer), None)

@@ -1,20 +1,21 @@
 """One table of shortcuts: it makes the bindings, the tooltips and the documentation's table.
 
-The keys of the active layer beat those of the viewer in napari, so each is bound on the viewer and on every
-layer of ours.
+The keys of the active layer beat those of the viewer in napari, so each is bound on the viewer, and on a layer of
+ours where napari has another use for it there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from napari.layers import Layer
+from napari.utils.key_bindings import coerce_keybinding
 
 from ..annotations.protocol import MOST
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
-
     from .session import Session
 
 
@@ -66,6 +67,18 @@ def _step(slices: int = 0, phases: int = 0) -> Callable[[Session], None]:
     return lambda session: session.go_to(session.slice_index + slices, session.phase_index + phases)
 
 
+def _planes(session: Session) -> None:
+    from .widgets.planes_dock import switch
+
+    switch(session)
+
+
+def _crosshair(session: Session) -> None:
+    from .widgets.planes_dock import switch_crosshair
+
+    switch_crosshair(session)
+
+
 def _part(part: str, *shortcuts: tuple[Any, ...]) -> tuple[Shortcut, ...]:
     return tuple(replace(Shortcut(*one), part=part) for one in shortcuts)
 
@@ -104,8 +117,13 @@ SHORTCUTS: tuple[Shortcut, ...] = (
             "Delete the selected boxes, the one under the pointer, or the last one",
             lambda s: s.editing.delete(),
         ),
-        ("undo", "Control-Z", "Undo the last change of a box", lambda s: s.boxes.undo()),
-        ("redo", "Control-Shift-Z", "Redo it", lambda s: s.boxes.redo()),
+        (
+            "undo",
+            "Control-Z",
+            "Undo the last change of a box, or the last stroke while a brush is in hand",
+            lambda s: s.editing.undo(),
+        ),
+        ("redo", "Control-Shift-Z", "Redo it", lambda s: s.editing.redo()),
         ("copy next", "C", "Copy the box to the next slice and go there", lambda s: s.editing.copy(1)),
         (
             "copy previous",
@@ -187,17 +205,64 @@ SHORTCUTS: tuple[Shortcut, ...] = (
         ),
         ("subtraction", "S", "Show or hide the subtraction", lambda s: s.editing.flip_subtraction()),
         (
+            "planes",
+            "P",
+            "Show or hide the other planes and the projection, with a crosshair through all",
+            _planes,
+        ),
+        (
+            "crosshair",
+            "Shift-P",
+            "Show or hide the planes' crosshair; without it the left button moves the pictures",
+            _crosshair,
+        ),
+        (
+            "turn left",
+            "Shift-Left",
+            "Turn the projection (MIP) that is set to turning to the left; by hand with the left button",
+            lambda s: s.place.turned.emit(1),
+        ),
+        ("turn right", "Shift-Right", "Turn it to the right", lambda s: s.place.turned.emit(-1)),
+        (
             "reset window",
             "R",
             "Brightness and contrast as at the opening (drag with the right button to change them)",
             lambda s: s.editing.reset_window(),
+        ),
+        (
+            "present",
+            "F5",
+            "The picture alone with large lines, and nothing that names a patient; again to go back",
+            lambda s: s.presenter.flip(),
         ),
     ),
     *_part(
         "Model",
         ("attention", "A", "Show or hide the attention", _flip("attention")),
         ("gradcam", "G", "Show or hide the Grad-CAM", _flip("gradcam")),
+        (
+            "live",
+            "W",
+            "Let boxes teach the attention, or show the model's own",
+            lambda s: s.live.switch(not s.live.on),
+        ),
         ("top slice", "T", "Go to the slice with the highest score", lambda s: s.go_to(s.top_slice())),
+    ),
+    *_part(
+        "Kinetics",
+        (
+            "kinetics",
+            "E",
+            "Show or hide kinetics: the map over the image, and the curves",
+            lambda s: s.kinetics.layers.flip_map(),
+        ),
+        ("keep curve", "M", "Keep the curve under the pointer", lambda s: s.kinetics.curves.keep()),
+        (
+            "flip motion",
+            "F",
+            "Flip between the phases before and after motion correction",
+            lambda s: s.kinetics.motion.flip(),
+        ),
     ),
 )
 _BY_NAME = {shortcut.name: shortcut for shortcut in SHORTCUTS}
@@ -240,16 +305,23 @@ def bind_viewer(session: Session) -> None:
 
 
 def bind_layer(session: Session, layer: Layer) -> None:
-    """Bind all keys on one layer of ours, whose own keys would come first otherwise."""
-    _bind(session, layer)
+    """Bind keys on one layer of ours, or on a viewer beside the session's.
+
+    Of a layer only those that napari's layers of its kind have another use for, which would come first otherwise: with
+    every key that is pressed napari goes through all that are bound.
+    """
+    taken = None
+    if isinstance(layer, Layer):
+        taken = {key for kind in type(layer).__mro__ for key in getattr(kind, "class_keymap", ())}
+    _bind(session, layer, taken)
 
 
-def _bind(session: Session, target: Any) -> None:
+def _bind(session: Session, target: Any, only: Container[Any] | None = None) -> None:
     for shortcut in SHORTCUTS:
-        target.bind_key(shortcut.key, _press(session, shortcut), overwrite=True)
-        if shortcut.key == "Delete":
-            # The key that a Mac has in its place.
-            target.bind_key("Backspace", _press(session, shortcut), overwrite=True)
+        # Backspace is the key that a Mac has in place of Delete.
+        for key in (shortcut.key, "Backspace") if shortcut.key == "Delete" else (shortcut.key,):
+            if only is None or coerce_keybinding(key) in only:
+                target.bind_key(key, _press(session, shortcut), overwrite=True)
 
 
 def _press(session: Session, shortcut: Shortcut) -> Callable[[Any], Any]:

@@ -9,9 +9,10 @@ from napari.layers import Image, Layer
 from psygnal import Signal
 
 from . import layers as look
+from .heat_colors import TARGETS, heat_colormap
 
 if TYPE_CHECKING:
-    from ..training.targets import ReduceRule
+    from ..inference.box_cells import ReduceRule
     from .session import Session
 
 RESNET_GRID = (8, 11)
@@ -49,6 +50,7 @@ class TargetsLayer:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._layer: Image | None = None
+        self._covered = (0, 0, 0, 0)
         self.view = TargetsView()
         for signal in (session.study_changed, session.boxes_changed, session.prediction_changed):
             signal.connect(self._pull)
@@ -65,7 +67,7 @@ class TargetsLayer:
         prediction = self._session.prediction
         if self.view.grid is not None:
             return self.view.grid
-        return prediction.map_shape if prediction is not None else SQUEEZENET_GRID
+        return prediction.map_shape if prediction is not None and prediction.gradcam else SQUEEZENET_GRID
 
     def show(self, view: TargetsView) -> None:
         """Show, hide, or show otherwise."""
@@ -88,23 +90,32 @@ class TargetsLayer:
         from ..training.targets import attention_maps
 
         n, rows, columns = volume.geometry.shape
+        # A model that sees a part of the image is taught on that part.
+        y0, x0, y1, x1 = covered = session.prediction.covered if session.prediction else (0, 0, rows, columns)
         boxes: list[list[Any]] = [[] for _ in range(n)]
         for box in journal.boxes:
-            boxes[box.z].append(box)
-        maps = attention_maps(boxes, (rows, columns), self.grid, self.view.rule)
-        if self._layer is not None and self._layer.data.shape != maps.shape:
+            boxes[box.z].append(box.shifted(-y0, -x0))
+        maps = attention_maps(boxes, (y1 - y0, x1 - x0), self.grid, self.view.rule)
+        if self._layer is not None and (self._layer.data.shape != maps.shape or self._covered != covered):
             gone, self._layer = self._layer, None
             layers.remove(gone)
         if self._layer is None:
             made = Layer.create(
                 *look.heat_layer(
-                    volume, maps, look.TARGETS, "Targets", contrast_limits=(0.0, 1.0), opacity=0.55
+                    volume,
+                    maps,
+                    look.TARGETS,
+                    "Targets",
+                    covered=covered,
+                    contrast_limits=(0.0, 1.0),
+                    opacity=0.55,
+                    colormap=heat_colormap(TARGETS),
                 )
             )
             assert isinstance(made, Image)
             # Each cell is one number: smooth edges would show what is not taught.
             made.interpolation2d = "nearest"
-            self._layer = made
+            self._layer, self._covered = made, covered
             self._session.boxes.put(made)
         else:
             self._layer.data = maps

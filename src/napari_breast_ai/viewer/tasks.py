@@ -6,11 +6,14 @@ that fails or is cancelled changes nothing.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..core import BreastAIError, DceVolume, Progress, silent
+from ..core import BreastAIError, DceVolume, Prediction, Progress, silent
+from .table_scoring import score_case, slice_model, table_model
 
 Kind = Literal["igm", "nme", "normal"]
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from ..models import BundleInfo
     from ..study import Group, Loader
     from .session import Session
+    from .workers import Tell
 
 SAMPLE_SEED = 6
 """Which woman the samples show: no model that comes with the package was trained on her."""
@@ -89,17 +93,22 @@ def fill(session: Session) -> None:
     loader = session.loader
     if loader is None or loader.complete:
         session.reading.read_ahead()
+        session.recall.look()
         return
     place = (session.phase_index, session.slice_index)
+    known = loader.loaded.copy()
 
     def arrived(*_: object) -> None:
+        nonlocal known
+        before, known = known, loader.loaded.copy()
         if session.loader is loader:
-            session.show_arrived()
+            session.show_arrived(known & ~before)
 
     def done(*_: object) -> None:
         arrived()
         if session.loader is loader:
             session.reading.read_ahead()
+            session.recall.look()
 
     def stopped() -> None:
         arrived()
@@ -159,23 +168,30 @@ def use_model(session: Session, name_or_folder: str) -> None:
     """Load a bundle by name or folder and make it the session's."""
 
     def work(progress: Progress) -> Any:
-        from ..models import load_bundle
+        from ..models import load_any_bundle
 
-        return load_bundle(name_or_folder)
+        return load_any_bundle(name_or_folder)
 
     session.workers.start(MODEL, "Load the model", work, done=session.set_bundle, failed=session.fail)
 
 
-def run_model(session: Session, slices: Sequence[int] | None = None) -> None:
-    """Run the session's model on some slices, or on all, and show what it says.
+def run_model(
+    session: Session, slices: Sequence[int] | None = None, stay: bool = False, with_maps: bool = False
+) -> None:
+    """Run the session's model on some slices, or on all, and show what it says as it comes: first the slice on the
+    screen, then outwards from it. Stopped or failed, it leaves what was there before.
+
+    With `stay` the slice on the screen stays; else the most telling one comes, unless the person has moved meanwhile.
+    `with_maps`: the feature maps are wanted in memory too, as live attention needs them. A model of a lesion's features
+    scores the whole case, whatever slices are asked for.
 
     Raises:
         BreastAIError: there is no study or no model.
     """
-    volume, bundle = session.volume, session.bundle
+    volume, bundle, table = session.volume, slice_model(session), table_model(session)
     if volume is None:
         raise BreastAIError("There is no study to run on. Open one first.")
-    if bundle is None:
+    if bundle is None and table is None:
         raise BreastAIError("There is no model to run. Choose one first.")
     if session.loader is not None and not session.complete:
         if session.workers.running(PIXELS):
@@ -184,18 +200,83 @@ def run_model(session: Session, slices: Sequence[int] | None = None) -> None:
             f"The study has not been read completely: {unread(session.loader)} A model would take them for dark "
             "tissue. Open the study again."
         )
+    if table is not None:
+        score_case(session, volume, table)
+        return
+    assert bundle is not None, "it is one or the other"
 
     boxes = (session.journal.boxes if session.journal is not None else ()) or None
+    kept = session.live.keep()
+    assert kept is not None
+    before, start = session.live.own, session.slice_index
+    if before is not None and before.pending:
+        before = None  # of a run that this one replaces
+    news = News()
 
-    def work(progress: Progress) -> Any:
+    def work(progress: Progress, tell: Tell) -> Any:
         from ..inference import predict
 
-        return predict(volume, bundle, slices=slices, boxes=boxes, progress=progress)
+        return predict(
+            volume,
+            bundle,
+            slices=slices,
+            boxes=boxes,
+            kept=kept,
+            engine="fast" if kept.precision == "int8" else "auto",
+            start=start,
+            partial=lambda make: news.offer(make, tell),
+            with_maps=with_maps,
+            progress=progress,
+        )
+
+    def told(partial: Prediction) -> None:
+        if session.volume is volume:
+            session.set_prediction(partial)
+        news.taken()
 
     def done(prediction: Any) -> None:
         # The study may have been changed for another while the model ran.
         if session.volume is volume:
             session.set_prediction(prediction)
-            session.go_to(session.top_slice() if slices is None else None, prediction.phase)
+            # Who has gone elsewhere meanwhile is looking at something.
+            if not stay and session.slice_index == start:
+                session.go_to(session.top_slice() if slices is None else None, prediction.phase)
+            session.recall.write()
 
-    session.workers.start(RUN, "Run the model", work, done=done, failed=session.fail)
+    def as_before() -> None:
+        """What was there before the run, in place of what it had shown."""
+        if session.volume is volume and session.live.own is not before:
+            session.set_prediction(before)
+
+    def failed(error: BaseException) -> None:
+        as_before()
+        session.fail(error)
+
+    session.workers.start(
+        RUN, "Run the model", work, done=done, failed=failed, cancelled=as_before, told=told
+    )
+
+
+class News:
+    """Hands on what a run has found so far, not faster than a window can draw it.
+
+    Drawing takes a part of the processor that the run needs: at once for the first, which a person waits for, then
+    every `EVERY_S` and never before the last one has been drawn.
+    """
+
+    EVERY_S = 0.5
+
+    def __init__(self) -> None:
+        self._waiting = False
+        self._last = -math.inf
+
+    def offer(self, make: Callable[[], Prediction], tell: Tell) -> None:
+        """From the run's thread: send it if it is time."""
+        now = time.monotonic()
+        if not self._waiting and now - self._last >= self.EVERY_S:
+            self._waiting, self._last = True, now
+            tell(make())
+
+    def taken(self) -> None:
+        """From the window's thread: it has been drawn."""
+        self._waiting, self._last = False, time.monotonic()

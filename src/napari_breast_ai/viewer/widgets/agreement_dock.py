@@ -13,7 +13,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
     QDoubleSpinBox,
     QHeaderView,
     QLabel,
@@ -25,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from ...core import BreastAIError, Progress
 from .choose import choose_output
+from .combo import short_combo
 from .section import KeepsEnter, Links, button, row, sentence
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ class AgreementDock(KeepsEnter):
         super().__init__(parent)
         self._session = session
         self._found: Compared | None = None
-        self.first, self.second = QComboBox(), QComboBox()
+        self.first, self.second = short_combo("", 8), short_combo("", 8)
         for box in (self.first, self.second):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(8)
             box.activated.connect(self.compare)
         self.iou = QDoubleSpinBox()
         self.iou.setRange(0.05, 1.0)

@@ -13,6 +13,7 @@ from .classes_panel import ClassesPanel
 from .dock import Dock
 from .keys_panel import KeysPanel
 from .lesions_panel import LesionsPanel
+from .live_panel import LivePanel
 from .section import sentence
 from .suggestions_panel import SuggestionsPanel
 from .targets_panel import TargetsPanel
@@ -24,7 +25,7 @@ class AnnotateDock(Dock):
     """One column: the case, the classes, the lesions, suggestions, targets, the keys.
 
     Attributes:
-        case, classes, lesions, suggestions, targets, keys: the parts.
+        case, classes, lesions, suggestions, live, targets, keys: the parts.
         trouble: what is not saved, in a frame that cannot be overlooked.
         message: the last thing that was said.
     """
@@ -41,6 +42,7 @@ class AnnotateDock(Dock):
         self.classes = ClassesPanel(session, links)
         self.lesions = LesionsPanel(session, links)
         self.suggestions = SuggestionsPanel(session, links)
+        self.live = LivePanel(session, links)
         self.targets = TargetsPanel(session, links)
         self.keys = KeysPanel()
         column = QWidget()
@@ -53,6 +55,7 @@ class AnnotateDock(Dock):
             self.classes,
             self.lesions,
             self.suggestions,
+            self.live,
             self.targets,
             self.keys,
         )

@@ -51,6 +51,8 @@ class BoxesPanel(Section):
         self.undo_button.setEnabled(ready and journal is not None and journal.can_undo)
         self.redo_button.setEnabled(ready and journal is not None and journal.can_redo)
         self._show_mode()
+        count = 0 if journal is None else len(journal.boxes)
+        self.summarise("1 box" if count == 1 else f"{count} boxes" if count else "none")
         if journal is None:
             self.text.setText("Boxes are drawn on an open study, and saved as they are drawn.")
             self.text.setToolTip("")

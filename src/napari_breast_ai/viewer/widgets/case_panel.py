@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QProgressBar, QWidget
 from ..ahead import AHEAD
 from ..shortcuts import tooltip
 from ..tasks import PIXELS, STUDY
+from .job_bar import show_progress
 from .section import Entry, Links, Section, button, row, sentence
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class CasePanel(Section):
         self.skip_button = button("Skip", tooltip("skip"), self._skip)
         self.body.addLayout(row(self.previous_button, self.next_button, self.done_button, self.skip_button))
         self.reason = Entry()
+        self.reason.setToolTip("Why the case is skipped; it is kept in its journal")
         self.reason.setPlaceholderText("Why it is skipped, if it is (Enter)")
         self.reason.returnPressed.connect(self._skip)
         self.body.addWidget(self.reason)
@@ -73,9 +75,8 @@ class CasePanel(Section):
             lines.append(f"{status} · reader {escape(session.reader)}")
             counts = reading.counts()
             settled = counts["done"] + counts["skipped"]
-            self.bar.setRange(0, len(log.turns))
-            self.bar.setValue(settled)
-            self.bar.setFormat(f"{settled} of {len(log.turns)} done or skipped")
+            total = len(log.turns)
+            show_progress(self.bar, settled, total, f"{settled} of {total} done or skipped")
         elif session.volume is not None:
             lines.append(f"<b>{escape(session.volume.description or 'This study')}</b>")
             status = SAID[journal.status] if journal is not None and journal.touched else "to do"

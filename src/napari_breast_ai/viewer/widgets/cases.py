@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (  # type: ignore[attr-defined]
     QAction,
     QGridLayout,
     QMenu,
-    QProgressBar,
     QSizePolicy,
     QTabWidget,
     QToolButton,
@@ -23,11 +22,12 @@ from qtpy.QtWidgets import (  # type: ignore[attr-defined]
 from ...core import BreastAIError
 from ..cases import BESIDE, SCAN
 from ..following import FOLLOW
-from ..reading import FIND
+from ..moved import FIND
 from ..tasks import PIXELS, STUDY
 from .cases_tree import NAMES, OVERRULED, WARNED, CasesTree, role_name
 from .choose import choose_files, choose_study
 from .dock import Dock
+from .job_bar import JobBar
 from .section import Entry, button, row, sentence
 from .worklist_panel import WorklistPanel
 
@@ -52,15 +52,14 @@ class CasesDock(Dock):
         self.filter = Entry()
         self.filter.setPlaceholderText("Filter: words of a name, a role, a reason")
         self.filter.setClearButtonEnabled(True)
+        self.filter.setToolTip("Show the groups whose name, role or reason has these words")
         self.tree = CasesTree()
         self.tree.setMinimumHeight(220)
         self.details = sentence()
         self.details.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.bar = QProgressBar()
-        self.bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.cancel_button = button("Cancel", "Stop at the next file", self._cancel)
-        self.progress = QWidget()
-        self.progress.setLayout(row(self.bar, self.cancel_button, stretch=0))
+        self.progress = JobBar(
+            self.session, self.links, lambda workers: workers.last(_JOBS), "Stop at the next file"
+        )
         self.message = sentence(tone="warning")
         self._make_actions()
         files = QWidget()
@@ -254,7 +253,7 @@ class CasesDock(Dock):
             from .beside_dock import add_beside
 
             try:
-                add_beside(session.viewer, Beside(session, volume))
+                add_beside(session.viewer, Beside(session, volume)).goes_with_study(session)
             except BreastAIError as error:  # the study was changed meanwhile
                 session.fail(error)
 
@@ -317,20 +316,8 @@ class CasesDock(Dock):
 
     def _jobs(self) -> None:
         workers = self.session.workers
-        job = workers.busy
-        shown = any(workers.running(kind) for kind in _JOBS)
-        self.progress.setVisible(shown)
         for one in (self.folder_button, self.file_button):
             one.setEnabled(not workers.running(SCAN))
-        if shown and job is not None:
-            self.bar.setRange(0, job.total)
-            self.bar.setValue(job.done)
-            self.bar.setFormat(f"{job.what}: %v of %m" if job.total else job.what)
-            self.cancel_button.setEnabled(not job.cancelling)
-
-    def _cancel(self) -> None:
-        for kind in _JOBS:
-            self.session.workers.cancel(kind)
 
     def _folder(self) -> None:
         if folder := choose_study(self):

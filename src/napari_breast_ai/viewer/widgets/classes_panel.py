@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 
 from ..palette import label_color
 from ..shortcuts import tooltip
+from .classes_editor import ClassesEditor
 from .section import Links, Section, button, row
 
 if TYPE_CHECKING:
@@ -21,8 +22,14 @@ class ClassesPanel(Section):
     """One button a class, with its colour and key; the pressed one is what the next box becomes."""
 
     def __init__(self, session: Session, links: Links, parent: QWidget | None = None) -> None:
-        super().__init__("Class of the next box", parent)
+        change = _tool("Change…", "Other classes, names or colours for this project")
+        super().__init__("Class of the next box", parent, beside=change)
         self._session = session
+        self.change_button = change
+        self.editor = ClassesEditor(session, lambda: self.change_button.setChecked(False))
+        self.editor.hide()
+        self.change_button.toggled.connect(self._edit)
+        self.body.addWidget(self.editor)
         self._grid = QGridLayout()
         self._grid.setSpacing(4)
         self.buttons: dict[str, QPushButton] = {}
@@ -52,6 +59,11 @@ class ClassesPanel(Section):
         self.edit_button.setChecked(session.boxes.selecting)
         self.undo_button.setEnabled(journal is not None and ready and journal.can_undo)
         self.redo_button.setEnabled(journal is not None and ready and journal.can_redo)
+
+    def _edit(self, on: bool) -> None:
+        if on:
+            self.editor.begin()
+        self.editor.setVisible(on)
 
     def _make(self) -> None:
         for old in self.buttons.values():
@@ -88,4 +100,9 @@ def swatch(color: str) -> QIcon:
     """A small square of a colour."""
     square = QPixmap(12, 12)
     square.fill(QColor(color))
+    # A light grey is hardly seen on a light button.
+    painter = QPainter(square)
+    painter.setPen(QColor(128, 128, 128))
+    painter.drawRect(0, 0, 11, 11)
+    painter.end()
     return QIcon(square)

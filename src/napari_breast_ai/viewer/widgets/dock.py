@@ -42,7 +42,7 @@ class Dock(KeepsEnter):
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Save what can be, and stop and join the threads, when the window is about to close.
+        """Save what can be, and stop threads and processes, when the window is about to close.
 
         Where boxes are in memory only, the first try is refused, and said.
         """
@@ -50,5 +50,9 @@ class Dock(KeepsEnter):
             if not self.session.may_close():
                 event.ignore()
                 return True
+            if self.session.presenter.on:
+                # napari may remember which docks were there: all of them, not the presenter's none.
+                self.session.presenter.flip()
             self.session.workers.stop()
+            self.session.training.shut_down()
         return super().eventFilter(watched, event)

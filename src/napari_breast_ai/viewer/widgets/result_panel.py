@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtWidgets import QWidget
 
 from ..shortcuts import tooltip
-from .probability_bars import ProbabilityBars
-from .section import Links, Section, button, sentence
+from .lesion_bars import LesionBars
+from .probability_bars import Bar, ProbabilityBars
+from .remembered import settings
+from .section import Links, Section, button, fold_button, sentence
 from .slice_strip import SliceStrip
 
 if TYPE_CHECKING:
+    from ...models import Bundle
     from ..session import Session
 
 
+MORE = "result/more"
+
+
 class ResultPanel(Section):
-    """Case bars with the rule they come from, the strip along the slices, and the warnings."""
+    """Case bars with the rule they come from, the strip along the slices, the lesions, and the warnings."""
 
     def __init__(self, session: Session, links: Links, parent: QWidget | None = None) -> None:
         top = button("Top slice", tooltip("top slice"), lambda: session.go_to(session.top_slice()))
@@ -31,11 +37,22 @@ class ResultPanel(Section):
         self.strip.setAccessibleName("Probabilities along the slices")
         self.strip.clicked.connect(lambda index: session.go_to(index))
         self.warnings = sentence(tone="warning")
-        for widget in (self.empty, self.bars, self.rule, self.strip):
+        self.lesions = LesionBars(session, links)
+        self.more = fold_button(
+            "More on these numbers", "What intervals and notches are, and how lesions are scored"
+        )
+        self.more.setChecked(str(settings().value(MORE, False)).lower() == "true")
+        self.more.toggled.connect(self._show_details)
+        self.more.clicked.connect(lambda: settings().setValue(MORE, self.more.isChecked()))
+        self.details = sentence(tone="faint")
+        self._marked = False
+        for widget in (self.empty, self.bars, self.rule, self.strip, self.lesions, self.more, self.details):
             self.body.addWidget(widget)
         self.body.addWidget(self.warnings)
+        links.connect(session.range.changed, self._doubt)
         links.connect(session.prediction_changed, self.refresh)
         links.connect(session.study_changed, self.refresh)
+        links.connect(session.bundle_changed, self.refresh)
         links.connect(session.boxes_changed, self._show_boxes)
         links.connect(session.position_changed, self._show_position)
         self.refresh()
@@ -44,33 +61,77 @@ class ResultPanel(Section):
         """Show the prediction, or say how to get one."""
         volume, prediction = self._session.volume, self._session.prediction
         there = prediction is not None and volume is not None
-        for widget in (self.bars, self.rule, self.warnings):
+        for widget in (self.bars, self.rule, self.more, self.warnings):
             widget.setVisible(there)
-        self.top_button.setEnabled(there)
+        self.top_button.setEnabled(prediction is not None and bool(prediction.slices))
         self.strip.setVisible(volume is not None)
         self.empty.setVisible(not there)
         if volume is None:
             self.empty.setText("Probabilities appear here when a model has run on a study.")
+        elif self._session.opinions.held is not None:
+            self.empty.setText(
+                "The model has answered. Say under “What you think” what you think yourself; then it is shown."
+            )
         else:
             self.empty.setText("Run the model to see probabilities of the case and of every slice.")
         if prediction is not None and volume is not None:
-            self.bars.set_probabilities(prediction.case.probabilities)
-            self.rule.setText(prediction.case.rule)
+            case, bundle = prediction.case, self._session.bundle
+            # Another model may have been chosen since; one of table rows, which sees no slices, has no such points.
+            told = (
+                bundle
+                if bundle is not None and prediction.slices and bundle.ref == prediction.model
+                else None
+            )
+            rows = [
+                Bar(
+                    label,
+                    value,
+                    case.intervals.get(label),
+                    cast("Bundle", told).operating_point(label) if told is not None else None,
+                )
+                for label, value in case.probabilities.items()
+            ]
+            self.bars.set_rows(rows)
+            self.rule.setText(case.rule)
+            self._marked = any(row.point is not None for row in rows)
             self.rule.setToolTip(prediction.input)
-            self.strip.set_scores(prediction.slices, prediction.probabilities)
+            self.summarise(", ".join(f"{row.label} {row.number.partition(' ')[0]}" for row in rows))
+            self.strip.set_scores(prediction.slices, prediction.probabilities if prediction.slices else {})
             # What is to be said of the study stands under it already.
             said = [text for text in prediction.warnings if text not in volume.warnings]
+            if bundle is not None and bundle.ref != prediction.model:
+                said.insert(
+                    0, f"These are answers of “{prediction.model.name}”, not of the model that is chosen now."
+                )
             self.warnings.setText("\n".join(said))
             self.warnings.setVisible(bool(said))
         else:
             self.strip.set_scores((), {})
+            self.summarise("none yet")
         self._show_boxes()
         self._show_position()
 
+    def _doubt(self) -> None:
+        # Bars of a study out of range are hatched.
+        self.bars.update()
+        self.strip.update()
+
     def _show_boxes(self) -> None:
         volume, journal = self._session.volume, self._session.journal
-        boxed = sorted({box.z for box in journal.boxes}) if journal is not None else []
-        self.strip.set_study(volume.n_slices if volume is not None else 0, boxed)
+        boxes = journal.boxes if journal is not None else ()
+        self.strip.set_study(volume.n_slices if volume is not None else 0, boxes)
+        self._show_details()
+
+    def _show_details(self) -> None:
+        prediction = self._session.prediction
+        said = [] if prediction is None else [prediction.case.interval_rule]
+        if prediction is not None and self._marked:
+            said.append("Notches are the operating points of the model's own evaluation.")
+        if prediction is not None:
+            said.append(self.lesions.rule)
+        text = " ".join(filter(None, said))
+        self.details.setText(text)
+        self.details.setVisible(bool(text) and self.more.isChecked())
 
     def _show_position(self) -> None:
         self.strip.set_current(self._session.slice_index)

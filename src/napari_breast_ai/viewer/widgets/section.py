@@ -7,7 +7,7 @@ from typing import Any
 
 from psygnal import SignalInstance
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QColor, QKeyEvent, QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractSpinBox,
@@ -17,10 +17,13 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from .painting import painting
+from .remembered import settings
 from .theme import is_dark
 
 
@@ -65,30 +68,113 @@ class Entry(QLineEdit):
 
 
 class Section(QWidget):
-    """A heading over a column of widgets.
+    """A heading over a column of widgets; a dock may let it be folded up.
 
     Attributes:
         body: the layout to add to. A widget `beside` stands at the right end of the heading.
+        folded: whether only the heading is seen.
     """
 
     def __init__(self, title: str, parent: QWidget | None = None, beside: QWidget | None = None) -> None:
         super().__init__(parent)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(4)
-        heading = QLabel(f"<b>{title}</b>")
-        if beside is None:
-            outer.addWidget(heading)
-        else:
-            outer.addLayout(row(heading, beside, stretch=0))
+        self._outer = QVBoxLayout(self)
+        self._outer.setContentsMargins(0, 0, 0, 0)
+        self._outer.setSpacing(4)
+        self._title, self._summary = title, ""
+        self._heading: QLabel | QToolButton = QLabel(f"<b>{title}</b>")
+        self._brief = Brief()
+        self._line = row(self._heading, self._brief, *([] if beside is None else [beside]), stretch=1)
+        self._outer.addLayout(self._line)
         line = QFrame()
         line.setFixedHeight(1)
         line.setStyleSheet("background-color: rgba(128, 128, 128, 90);")
-        outer.addWidget(line)
-        self.body = QVBoxLayout()
+        self._outer.addWidget(line)
+        self._content = QWidget()
+        self.body = QVBoxLayout(self._content)
         self.body.setSpacing(4)
         self.body.setContentsMargins(0, 2, 0, 0)
-        outer.addLayout(self.body)
+        self._outer.addWidget(self._content)
+        self.folded = False
+        self._key = ""
+
+    def let_fold(self, key: str, folded: bool = False) -> None:
+        """Make the heading a button that folds the section up; for this user it stays as it was left.
+
+        Args:
+            key: under which that is remembered.
+            folded: at the first time.
+        """
+        heading = fold_button(self._title, "Fold this part up, or open it. It stays so the next time.")
+        font = heading.font()
+        font.setBold(True)
+        heading.setFont(font)
+        self._line.replaceWidget(self._heading, heading)
+        # Out of the section at once: a widget that waits to be deleted is still seen.
+        self._heading.setParent(None)
+        self._heading.deleteLater()
+        self._heading, self._key = heading, f"folded/{key}"
+        self.fold(str(settings().value(self._key, folded)).lower() in ("true", "1"))
+        heading.toggled.connect(lambda opened: self.fold(not opened))
+        heading.clicked.connect(lambda: settings().setValue(self._key, self.folded))
+
+    def fold(self, folded: bool) -> None:
+        """Show the heading alone, or all. What the person chose is remembered, this is not."""
+        self.folded = folded
+        self._content.setVisible(not folded)
+        self._brief.tell(self._summary if folded else "")
+        if isinstance(self._heading, QToolButton):
+            self._heading.setChecked(not folded)
+
+    def summarise(self, text: str) -> None:
+        """What is to be known of the section while it is folded up, in a few words."""
+        self._summary = text
+        self._brief.tell(text if self.folded else "")
+
+    @property
+    def heading(self) -> QWidget:
+        """The heading; a button where the section can be folded."""
+        return self._heading
+
+
+def fold_button(text: str, tip: str) -> QToolButton:
+    """A flat button with an arrow that points down while it is pressed in."""
+    made = QToolButton()
+    made.setText(text)
+    made.setToolTip(tip)
+    made.setCheckable(True)
+    made.setAutoRaise(True)
+    made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    made.setArrowType(Qt.ArrowType.RightArrow)
+    made.toggled.connect(
+        lambda opened: made.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+    )
+    return made
+
+
+class Brief(QWidget):
+    """A line beside a heading, cut with dots where there is no room for all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+
+    def tell(self, text: str) -> None:
+        """Show this."""
+        self._text = text
+        self.setToolTip(text)
+        self.setAccessibleName(text)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint what fits."""
+        if self._text:
+            with painting(self) as painter:
+                painter.setPen(QColor(TONES["faint"][0 if is_dark(self) else 1]))
+                cut = self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, self.width())
+                painter.drawText(
+                    self.rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, cut
+                )
 
 
 TONES = {"faint": ("#b0b2b5", "#5e5e62"), "warning": ("#f0c34e", "#7a5200")}

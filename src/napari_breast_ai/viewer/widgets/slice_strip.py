@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from ...core import Box
 from ..palette import label_color
+from .doubt import bar_brush
+from .painting import painting
 from .theme import theme_color, wide
 
 if TYPE_CHECKING:
@@ -19,10 +23,11 @@ if TYPE_CHECKING:
 
 ROW, GAP, BOXES, AXIS = 24, 3, 14, 16
 MARGIN = 4
+PAGE = 10
 
 
 class SliceStrip(QWidget):
-    """A row of bars a class, one bar a slice, 0 to 1; a mark at slices with boxes; a line at the current one.
+    """A row of bars a class, one bar a slice, 0 to 1; marks of the boxes' classes; a line at the current slice.
 
     Attributes:
         clicked: emitted with the index of the slice that was clicked, or reached by arrow keys.
@@ -37,15 +42,18 @@ class SliceStrip(QWidget):
         self._current = 0
         self._slices: tuple[int, ...] = ()
         self._scores: dict[str, NDArray[np.float32]] = {}
-        self._boxed: frozenset[int] = frozenset()
+        self._boxed: dict[int, list[str]] = {}
         self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def set_study(self, n_slices: int, boxed: Sequence[int]) -> None:
-        """Tell the number of slices, and which of them have boxes."""
-        self._n, self._boxed = n_slices, frozenset(boxed)
+    def set_study(self, n_slices: int, boxes: Iterable[Box]) -> None:
+        """Tell the number of slices, and the boxes on them."""
+        self._n = n_slices
+        self._boxed = {}
+        for box in boxes:
+            self._boxed.setdefault(box.z, []).append(box.label)
         self.update()
 
     def set_scores(self, slices: Sequence[int], scores: dict[str, NDArray[np.float32]]) -> None:
@@ -56,8 +64,9 @@ class SliceStrip(QWidget):
 
     def set_current(self, index: int) -> None:
         """Move the line."""
-        self._current = index
-        self.update()
+        before, self._current = self._current, index
+        for one in {before, index}:
+            self.update(self._reach(one))
 
     def x_of(self, index: int) -> float:
         """The horizontal middle of a slice's bars, in the widget's pixels."""
@@ -94,12 +103,21 @@ class SliceStrip(QWidget):
         QToolTip.showText(event.globalPosition().toPoint(), self.describe(index), self)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Left and right go from slice to slice."""
-        step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()))
-        if step is None or not self._n:
+        """Left and right go from slice to slice, Page up and down by ten, Home and End to the ends."""
+        here, last = self._current, self._n - 1
+        goals = {
+            Qt.Key.Key_Left: here - 1,
+            Qt.Key.Key_Right: here + 1,
+            Qt.Key.Key_PageUp: here - PAGE,
+            Qt.Key.Key_PageDown: here + PAGE,
+            Qt.Key.Key_Home: 0,
+            Qt.Key.Key_End: last,
+        }
+        goal = goals.get(Qt.Key(event.key()))
+        if goal is None or not self._n:
             super().keyPressEvent(event)
             return
-        self._go(min(max(self._current + step, 0), self._n - 1))
+        self._go(min(max(goal, 0), last))
 
     def describe(self, index: int) -> str:
         """What is known of a slice, in a line."""
@@ -110,37 +128,54 @@ class SliceStrip(QWidget):
         elif self._scores:
             parts.append("not scored")
         if index in self._boxed:
-            parts.append("boxed")
+            counts = Counter(self._boxed[index])
+            told = [label if number == 1 else f"{number} × {label}" for label, number in counts.items()]
+            parts.append(f"boxed as {' and '.join(told)}")
         return ", ".join(parts)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint rows, marks, axis and line."""
         if not self._n:
             return
-        painter = QPainter(self)
-        text = theme_color(self._session, "text")
-        left, width = self._span()
-        step = width / self._n
-        for row, (label, scores) in enumerate(self._scores.items()):
-            self._paint_row(painter, row * (ROW + GAP), label, scores, step)
-        bottom = len(self._scores) * (ROW + GAP)
-        painter.setPen(text)
-        middle = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-        painter.drawText(QRectF(MARGIN, bottom, left, BOXES), middle, "boxes")
-        painter.setBrush(text)
-        painter.setPen(Qt.PenStyle.NoPen)
-        side = min(max(step, 4.0), 8.0)
-        for index in self._boxed:
-            painter.drawRect(QRectF(self.x_of(index) - side / 2, bottom + (BOXES - side) / 2, side, side))
-        line = QPen(theme_color(self._session, "text"), 1.5)
-        painter.setPen(line)
-        x = self.x_of(self._current)
-        painter.drawLine(QPointF(x, 0), QPointF(x, bottom + BOXES))
-        self._paint_axis(painter, bottom + BOXES, x)
-        painter.end()
+        with painting(self) as painter:
+            text = theme_color(self._session, "text")
+            left, width = self._span()
+            step = width / self._n
+            for row, (label, scores) in enumerate(self._scores.items()):
+                self._paint_row(painter, row * (ROW + GAP), label, scores, step, event.rect())
+            bottom = len(self._scores) * (ROW + GAP)
+            painter.setPen(text)
+            middle = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+            painter.drawText(QRectF(MARGIN, bottom, left, BOXES), middle, "boxes")
+            painter.setPen(Qt.PenStyle.NoPen)
+            side = min(max(step, 4.0), 8.0)
+            for index, labels in self._boxed.items():
+                # A mark for each class, in its colour, the commonest first.
+                kinds = [label for label, _ in Counter(labels).most_common()]
+                height = side / len(kinds)
+                for place, label in enumerate(kinds):
+                    painter.setBrush(QColor(label_color(label, self._session.protocol)))
+                    top = bottom + (BOXES - side) / 2 + place * height
+                    painter.drawRect(QRectF(self.x_of(index) - side / 2, top, side, height).toRect())
+            line = QPen(theme_color(self._session, "text"), 1.5)
+            painter.setPen(line)
+            x = self.x_of(self._current)
+            painter.drawLine(QPointF(x, 0), QPointF(x, bottom + BOXES))
+            if self.hasFocus():
+                # Where the arrow keys go.
+                painter.setPen(QPen(theme_color(self._session, "highlight"), 1.0))
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.drawRect(QRectF(left, 0, width, bottom + BOXES - 1))
+            self._paint_axis(painter, bottom + BOXES)
 
     def _paint_row(
-        self, painter: QPainter, top: float, label: str, scores: NDArray[np.float32], step: float
+        self,
+        painter: QPainter,
+        top: float,
+        label: str,
+        scores: NDArray[np.float32],
+        step: float,
+        seen: QRect,
     ) -> None:
         left, width = self._span()
         painter.setPen(theme_color(self._session, "text"))
@@ -149,20 +184,22 @@ class SliceStrip(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme_color(self._session, "foreground", 0.6))
         painter.drawRect(QRectF(left, top, width, ROW))
-        painter.setBrush(QColor(label_color(label)))
+        painter.setBrush(bar_brush(self._session, self, label_color(label)))
         # A gap between bars only where there is room for one.
-        bar = step - 1 if step >= 4 else step
+        gap = 1 if step >= 4 else 0
         for index, score in zip(self._slices, scores, strict=True):
-            height = ROW * float(score)
-            painter.drawRect(QRectF(left + index * step, top + ROW - height, max(1.0, bar), height))
+            # On whole pixels: a part of the strip that is painted anew must look as before.
+            start, end = round(left + index * step), round(left + (index + 1) * step) - gap
+            if start <= seen.right() and end >= seen.left():
+                height = round(ROW * float(score))
+                painter.drawRect(QRect(start, round(top) + ROW - height, max(1, end - start), height))
 
-    def _paint_axis(self, painter: QPainter, top: float, x: float) -> None:
+    def _paint_axis(self, painter: QPainter, top: float) -> None:
         """The first, the last and the current slice's numbers; no two on top of each other."""
         left, width = self._span()
         metrics = self.fontMetrics()
         here = str(self._current)
-        half = metrics.horizontalAdvance(here) / 2 + 6
-        center = min(max(x, left + half), left + width - half)
+        center, half = self._number(self._current)
         painter.drawText(QRectF(center - half, top, 2 * half, AXIS), Qt.AlignmentFlag.AlignCenter, here)
         painter.setPen(theme_color(self._session, "text", 0.6))
         last = str(self._n - 1)
@@ -171,6 +208,18 @@ class SliceStrip(QWidget):
         if center + half < left + width - metrics.horizontalAdvance(last) - 2:
             right = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
             painter.drawText(QRectF(left + width - 60, top, 60, AXIS), right, last)
+
+    def _number(self, index: int) -> tuple[float, float]:
+        """The middle of a slice's number under the strip, and half of its width."""
+        left, width = self._span()
+        half = self.fontMetrics().horizontalAdvance(str(index)) / 2 + 6
+        return min(max(self.x_of(index), left + half), left + width - half), half
+
+    def _reach(self, index: int) -> QRect:
+        """What changes where a slice becomes the current one: line, number, and the numbers it takes the room of."""
+        center, half = self._number(index)
+        half += self.fontMetrics().horizontalAdvance(str(self._n)) + 6
+        return QRectF(center - half, 0, 2 * half, self.height()).toAlignedRect()
 
     def _span(self) -> tuple[float, float]:
         """Where the bars begin, and how wide they are together."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 
 from .. import tasks
+from ..shortcuts import tooltip
 from .choose import choose_study
+from .planes_dock import switch
 from .section import Links, Section, button, row, sentence
 from .times_form import TimesForm
 
@@ -24,7 +26,12 @@ class StudyPanel(Section):
         self.open_button = button("Open study…", "Open the folder of a breast DCE study", self._open)
         self.igm_button = button("Sample IGM", "A synthetic breast with granulomatous mastitis", self._igm)
         self.nme_button = button("Sample NME", "A synthetic breast with non-mass enhancement", self._nme)
-        self.body.addLayout(row(self.open_button, self.igm_button, self.nme_button, stretch=0))
+        self.tour_button = button("Tour", "A guided tour of the whole way, step by step", session.tour.begin)
+        self.body.addLayout(
+            row(self.open_button, self.igm_button, self.nme_button, self.tour_button, stretch=0)
+        )
+        self.planes_button = button("Orthogonal planes", tooltip("planes"), lambda: switch(session))
+        self.body.addWidget(self.planes_button)
         self.text = sentence()
         self.body.addWidget(self.text)
         self.times = TimesForm(session, links)
@@ -36,10 +43,12 @@ class StudyPanel(Section):
     def refresh(self) -> None:
         """Describe the study."""
         volume = self._session.volume
+        self.planes_button.setEnabled(volume is not None and volume.n_slices > 1)
         if volume is None:
             self.text.setText(
                 "Open the folder of a breast DCE study, drop it on the canvas, or take a sample."
             )
+            self.summarise("none open")
             return
         slices, rows, columns = volume.geometry.shape
         dz, dy, dx = volume.geometry.spacing
@@ -48,8 +57,10 @@ class StudyPanel(Section):
             unknown = "unknown" in volume.times.source
             when = "at unknown times" if unknown else f"in {volume.times.start_s[-1]:.0f} s"
             phases = f"{volume.n_phases} phases {when}"
+        name = self._session.reading.hidden_name or volume.description or "No description"
+        self.summarise(name)
         self.text.setText(
-            f"{self._session.reading.hidden_name or volume.description or 'No description'}\n"
+            f"{name}\n"
             f"{phases}, {slices} {volume.geometry.orientation} "
             f"slice{'s' if slices > 1 else ''} of {rows} × {columns}\n"
             f"Pixels {dy:.2f} × {dx:.2f} mm, slices every {dz:.2f} mm"

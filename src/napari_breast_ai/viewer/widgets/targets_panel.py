@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ..targets_layer import RESNET_GRID, SQUEEZENET_GRID
+from .combo import short_combo
 from .section import Links, Section, row, sentence
 
 if TYPE_CHECKING:
@@ -22,17 +23,15 @@ class TargetsPanel(Section):
         self._session = session
         self.shown = QCheckBox("Show targets")
         self.shown.setToolTip("The boxes as a model's attention gets them: one number for each of its cells")
-        self.grid = QComboBox()
+        self.grid = short_combo("Whose cells: those of the chosen model, or of a usual backbone", 9)
         self.grid.addItem("cells of the model", None)
         self.grid.addItem(f"{SQUEEZENET_GRID[0]} × {SQUEEZENET_GRID[1]} (SqueezeNet)", SQUEEZENET_GRID)
         self.grid.addItem(f"{RESNET_GRID[0]} × {RESNET_GRID[1]} (ResNet-50)", RESNET_GRID)
-        self.rule = QComboBox()
-        self.rule.addItem("covered part", "area")
-        self.rule.addItem("any part", "max")
-        self.rule.setToolTip("A cell's target: the part of it that boxes cover, or 1 where they touch it")
-        for box in (self.grid, self.rule):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(9)
+        self.rule = short_combo(
+            "A cell's target: the part of it that boxes cover, or 1 where they touch it",
+            9,
+            {"area": "covered part", "max": "any part"},
+        )
         self.body.addWidget(self.shown)
         self.body.addLayout(row(self.grid, self.rule, stretch=0))
         self.text = sentence()

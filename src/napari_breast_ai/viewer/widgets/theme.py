@@ -20,6 +20,12 @@ def theme_color(session: Session, name: str, alpha: float = 1.0) -> QColor:
     return color
 
 
+def on_ground(widget: QWidget, color: str) -> QColor:
+    """A colour for lines and hatching on a widget: light ones, such as yellow, are darker where the ground is light."""
+    found = QColor(color)
+    return found if is_dark(widget) or found.lightness() < 110 else found.darker(150)
+
+
 def is_dark(widget: QWidget) -> bool:
     """Whether a widget that is shown has a dark ground, as napari's style makes it."""
     return widget.palette().color(QPalette.ColorRole.Window).lightness() < 128

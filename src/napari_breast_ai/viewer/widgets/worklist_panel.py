@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from .choose import choose_moved, choose_study, choose_table
+from .combo import short_combo
 from .section import Entry, Links, button, row, sentence
 from .worklist_model import SAID, WorklistFilter, WorklistModel
 
@@ -58,19 +59,18 @@ class WorklistPanel(QWidget):
         self.reader.setToolTip("Whose boxes these are. Each reader has a file of their own for each case.")
         self.reader.setMaximumWidth(130)
         self.reader.editingFinished.connect(self._on_reader)
-        self.order = QComboBox()
-        for key, text in ORDERS.items():
-            self.order.addItem(text, key)
-        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.order.setMinimumContentsLength(14)
-        self.order.setToolTip(
-            "The order of reading. Some cases twice: they measure how well a reader agrees with themselves."
+        self.order = short_combo(
+            "The order of reading. Some cases twice: they measure how well a reader agrees with themselves.",
+            14,
+            ORDERS,
         )
         self.order.activated.connect(self._on_order)
         self.search = Entry()
         self.search.setPlaceholderText("Search")
+        self.search.setToolTip("Show the cases whose line has these words")
         self.search.setClearButtonEnabled(True)
         self.status = QComboBox()
+        self.status.setToolTip("Show the cases that stand so")
         self.status.addItem("all", "")
         for text in SAID.values():
             self.status.addItem(text, text)

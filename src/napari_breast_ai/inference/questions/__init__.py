@@ -1,0 +1,1 @@
+"""Questions that one can ask of a heat map, each with a number that answers it."""

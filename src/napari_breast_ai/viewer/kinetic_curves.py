@@ -1,0 +1,203 @@
+"""Time-intensity curves: of the place under the pointer, of kept places, of lesions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from psygnal import Signal
+
+from ..core import BreastAIError
+from ..core.colors import OKABE_ITO
+
+if TYPE_CHECKING:
+    from ..kinetics import Area, Curve
+    from .kinetics import Kinetics
+    from .session import Session
+
+Unit = Literal["percent", "signal", "concentration"]
+Which = Literal["chosen", "all", "none"]
+
+COLORS = tuple(
+    OKABE_ITO[name] for name in ("vermilion", "sky blue", "green", "purple", "yellow", "orange", "blue")
+)
+POINTER_COLOR = "#b8b8b8"
+MOST_KEPT = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A curve on the plot.
+
+    Attributes:
+        curve: signals, per cents, times.
+        color: #rrggbb.
+        strong: whether it stands out.
+        area: what it is of.
+    """
+
+    curve: Curve
+    color: str
+    strong: bool
+    area: Area
+
+    def values(self, unit: Unit) -> tuple[float, ...] | None:
+        """One a phase; None where they are undefined in that unit."""
+        return {"percent": self.curve.percent, "signal": self.curve.signal, "concentration": self.curve.mM}[
+            unit
+        ]
+
+
+class Curves:
+    """Which curves are drawn, and how.
+
+    Attributes:
+        unit: "percent" of the signal before contrast, "signal", or "concentration" in mM.
+        size: pixels across at the pointer: 1, or 3 for the mean of 3 × 3.
+        which: of the lesions: the chosen one, all, or none.
+        worst: draw the most suspicious 3 × 3 of each lesion too.
+        pointer: the curve under the pointer; None while it is not over the images.
+        changed: emitted when curves or settings change.
+    """
+
+    changed: ClassVar[Signal] = Signal()
+
+    def __init__(self, session: Session, kinetics: Kinetics) -> None:
+        self._session, self._kinetics = session, kinetics
+        self.unit: Unit = "percent"
+        self.size = 1
+        self.which: Which = "chosen"
+        self.worst = True
+        self.pointer: Drawn | None = None
+        self._kept: list[Area] = []
+        self._place: tuple[int, int, int] | None = None
+        # Before it was over the images the pointer is said to be at their corner.
+        self._moved = False
+        self._moves = session.viewer.mouse_move_callbacks
+        self._moves.append(self._on_move)
+        session.position_changed.connect(self._on_pointer)
+        kinetics.changed.connect(self._on_phases)
+        for signal in (
+            kinetics.thresholds_changed,
+            kinetics.lesions.changed,
+            kinetics.lesions.current_changed,
+        ):
+            signal.connect(self.changed.emit)
+
+    def set(self, **changes: Any) -> None:
+        """Change `unit`, `size`, `which`, `worst`."""
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self._place = None
+        self._on_pointer()
+        self.changed.emit()
+
+    def drawn(self) -> list[Drawn]:
+        """All curves, those of lesions first, that of the pointer last."""
+        kinetics = self._kinetics
+        volume, choice = kinetics.volume, kinetics.choice
+        if not kinetics.on or volume is None or choice is None:
+            return []
+        found: list[tuple[Area, Curve, bool]] = []
+        lesions = kinetics.lesions
+        chosen = lesions.measured
+        for one in lesions.found if self.which != "none" else ():
+            mine = chosen is not None and one.key == chosen.key
+            if self.which == "all" or mine:
+                found.append((one.area, one.figures.curve, mine or chosen is None))
+                if self.worst and one.worst is not None and one.worst_area is not None:
+                    found.append((one.worst_area, one.worst, mine or chosen is None))
+        for area in self._kept:
+            found.append((area, self._curve(area), True))
+        drawn = [
+            Drawn(replace(curve, mM=self._mM(area)), COLORS[number % len(COLORS)], strong, area)
+            for number, (area, curve, strong) in enumerate(found)
+        ]
+        return [*drawn, *([] if self.pointer is None else [self.pointer])]
+
+    def keep(self) -> None:
+        """Keep the curve under the pointer."""
+        if self.pointer is None:
+            self._session.say(
+                "Point at the image first: the curve under the pointer is the one that is kept."
+            )
+        elif len(self._kept) == MOST_KEPT:
+            self._session.say(f"{MOST_KEPT} curves are kept already. Clear them first.")
+        else:
+            self._kept.append(self.pointer.area)
+            self.changed.emit()
+
+    @property
+    def kept(self) -> int:
+        """How many curves are kept."""
+        return len(self._kept)
+
+    def clear(self) -> None:
+        """Keep none of them."""
+        self._kept.clear()
+        self.changed.emit()
+
+    def forget(self) -> None:
+        """Another study: its places are not this one's."""
+        self._kept.clear()
+        self.pointer = self._place = None
+
+    @property
+    def has_concentration(self) -> bool:
+        """Whether signals can be turned into concentrations."""
+        return self._kinetics.exchange.convertible
+
+    # ----------------------------------------------------------------- pointer
+
+    def remove(self) -> None:
+        """Follow the pointer no more."""
+        if self._on_move in self._moves:
+            self._moves.remove(self._on_move)
+
+    def _on_move(self, viewer: Any, event: Any) -> None:
+        self._moved = True
+        self._on_pointer()
+
+    def _on_phases(self) -> None:
+        self._place = None
+        self._on_pointer()
+        self.changed.emit()
+
+    def _on_pointer(self, event: Any = None) -> None:
+        """Follow the pointer; nothing is drawn anew while it stays on a pixel."""
+        session, kinetics = self._session, self._kinetics
+        volume, choice = kinetics.volume, kinetics.choice
+        place = None
+        if kinetics.on and volume is not None and choice is not None and session.viewer.dims.ndisplay == 2:
+            at = session.editing.pointer()
+            if at is not None and self._moved:
+                place = (session.slice_index, round(at[0]), round(at[1]))
+        if place == self._place and (place is None) == (self.pointer is None):
+            return
+        self._place = place
+        if place is None or volume is None:
+            if self.pointer is not None:
+                self.pointer = None
+                self.changed.emit()
+            return
+        from ..kinetics import area_of_voxel
+
+        _, rows, columns = volume.geometry.shape
+        inside = (place[0], min(max(place[1], 0), rows - 1), min(max(place[2], 0), columns - 1))
+        area = area_of_voxel(inside, volume.geometry.shape, self.size)
+        self.pointer = Drawn(replace(self._curve(area), mM=self._mM(area)), POINTER_COLOR, False, area)
+        self.changed.emit()
+
+    def _curve(self, area: Area) -> Curve:
+        from ..kinetics import curve_of
+
+        assert self._kinetics.volume is not None and self._kinetics.choice is not None
+        return curve_of(self._kinetics.volume, self._kinetics.choice, area)
+
+    def _mM(self, area: Area) -> tuple[float, ...] | None:
+        if self.unit != "concentration":
+            return None
+        try:
+            return self._kinetics.exchange.concentration(area)
+        except BreastAIError:
+            return None  # air, or a saturated signal: there is no concentration to draw

@@ -1,0 +1,21 @@
+"""How a number looks that is not to be taken as certain: hatched, not filled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QBrush, QColor
+from qtpy.QtWidgets import QWidget
+
+from .theme import on_ground
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+
+def bar_brush(session: Session, widget: QWidget, color: str) -> QBrush:
+    """What a probability's bar on a widget is filled with: its colour, or hatched where the study is out of range."""
+    if session.range.outside:
+        return QBrush(on_ground(widget, color), Qt.BrushStyle.BDiagPattern)
+    return QBrush(QColor(color))

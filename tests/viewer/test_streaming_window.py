@@ -1,0 +1,222 @@
+"""A run shows what it has while it goes on, and leaves no trace when it is stopped: in a real window."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hand import Window
+from qtpy.QtCore import QPoint
+
+from conftest import make_volume
+from napari_breast_ai.annotations.protocol import Protocol
+from napari_breast_ai.core import BreastAIError
+from napari_breast_ai.inference import Engine, predict, quantised
+from napari_breast_ai.models import load_bundle
+from napari_breast_ai.viewer import layers as look
+from napari_breast_ai.viewer import takeaway, tasks
+from napari_breast_ai.viewer.display import default_label
+
+pytestmark = [
+    pytest.mark.xdist_group("window"),
+    pytest.mark.gui,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
+]
+
+
+class Gate:
+    """Lets the backbone run batch by batch."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passes = threading.Semaphore(0)
+        self.seen: list[int] = []
+        self.broken = False
+        plain = Engine.features
+
+        def held(engine: Engine, images: Any) -> Any:
+            assert self.passes.acquire(timeout=60)
+            if self.broken:
+                raise RuntimeError("no more")
+            self.seen.append(len(images))
+            return plain(engine, images)
+
+        monkeypatch.setattr(Engine, "features", held)
+
+    def let(self, batches: int = 1) -> None:
+        self.passes.release(batches)
+
+
+@pytest.fixture
+def window(open_window: Callable[..., Window], monkeypatch: pytest.MonkeyPatch) -> Window:
+    monkeypatch.setattr(tasks.News, "EVERY_S", 0.0)
+    made = open_window()
+    made.session.show_study(make_volume(20, 96, 112))
+    made.session.set_bundle(load_bundle("demo-attention-squeezenet"))
+    made.session.go_to(6)
+    made.settle(100)
+    return made
+
+
+def test_the_slice_in_view_comes_first(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, dock = window.session, window.dock
+    whole = predict(session.volume, session.bundle)
+    gate = Gate(monkeypatch)
+    window.click(dock.model.volume_button)
+    gate.let()
+    window.wait(lambda: session.prediction is not None)
+    assert gate.seen == [1] and session.prediction.slices == (6,)
+    layer = session.heat.layer(look.ATTENTION)
+    assert layer is not None and layer.visible
+    np.testing.assert_allclose(layer.data[6], whole.attention[6], atol=1e-6)
+    assert not layer.data[[*range(6), *range(7, 20)]].any()
+    assert "not scored" in dock.result.bars.accessibleDescription()
+    assert "1 of 20 slices" in dock.result.rule.text()
+    assert dock.result.strip.describe(6).startswith(
+        "Slice 6, "
+    ) and "not scored" in dock.result.strip.describe(7)
+
+    takes = dock.takeaway
+    assert not takes.report.isEnabled() and not takes.table.isEnabled(), "nothing half is taken away"
+    with pytest.raises(BreastAIError, match="still at work"):
+        takeaway.save_report(session, Path("nowhere"))
+    with pytest.raises(BreastAIError, match="still at work"):
+        takeaway.save_table(session, Path("nowhere"))
+
+    gate.let()
+    window.wait(lambda: session.prediction.pending == 11)
+    assert gate.seen == [1, 8] and session.prediction.slices == tuple(range(2, 11))
+    assert session.heat.layer(look.ATTENTION) is layer, "the layer is reused"
+    np.testing.assert_allclose(layer.data[2:11], whole.attention[2:11], atol=1e-6)
+    session.go_to(9)
+    gate.let(8)
+    window.wait(lambda: session.prediction.pending == 0)
+    assert session.slice_index == 9, "who has gone elsewhere stays there"
+    found = session.prediction
+    assert found.slices == tuple(range(20))
+    assert session.display.label == default_label(found), "as if nothing had been shown before"
+    for label in whole.labels:
+        np.testing.assert_allclose(found.probabilities[label], whole.probabilities[label], rtol=1e-4)
+    assert found.case.rule == whole.case.rule == dock.result.rule.text()
+
+
+def test_a_stop_leaves_what_was_there(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, dock = window.session, window.dock
+    gate = Gate(monkeypatch)
+    window.click(dock.model.volume_button)
+    gate.let()
+    window.wait(lambda: session.prediction is not None)
+    window.click(dock.model.cancel_button)
+    gate.let(9)
+    window.wait(lambda: not session.workers.running(tasks.RUN))
+    assert session.prediction is None and session.heat.layer(look.ATTENTION) is None
+    assert len(gate.seen) <= 2, "stopped at the next batch"
+
+    gate.let(20)
+    window.click(dock.model.slice_button)
+    window.wait(lambda: session.prediction is not None and session.prediction.pending == 0)
+    before = session.prediction
+    window.wait(lambda: not session.workers.running(tasks.RUN))
+    session.live.keep().known[:] = False
+    while gate.passes.acquire(blocking=False):
+        pass
+    window.click(dock.model.volume_button)
+    gate.let()
+    window.wait(lambda: session.prediction is not before)
+    gate.broken = True
+    gate.let()
+    window.wait(lambda: not session.workers.running(tasks.RUN))
+    assert session.prediction is before and before.slices == (6,)
+    assert "no more" in window.said[-1]
+
+
+def test_another_study_stops_the_run(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = window.session
+    gate = Gate(monkeypatch)
+    window.click(window.dock.model.volume_button)
+    gate.let()
+    window.wait(lambda: session.prediction is not None)
+    session.show_study(make_volume(8, 64, 80, uid="9.9"))
+    gate.let(9)
+    window.wait(lambda: not session.workers.running(tasks.RUN))
+    window.settle(50)
+    assert session.prediction is None and len(gate.seen) <= 2
+
+
+def test_a_case_that_is_opened_again_shows_its_maps(
+    window: Window, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NAPARI_BREAST_AI_CACHE", str(tmp_path / "cache"))
+    session, dock = window.session, window.dock
+    session.show_study(make_volume(12, 64, 80, uid="5.5"))
+    session.go_to(4)
+    window.click(dock.model.volume_button)
+    window.wait(lambda: session.prediction is not None and session.prediction.pending == 0)
+    first = session.prediction
+    window.wait(lambda: session.workers.busy is None)
+    assert len(list(tmp_path.rglob("*.f32"))) == 13
+
+    session.show_study(make_volume(8, 64, 80, uid="9.9"))
+    window.wait(lambda: session.workers.busy is None)
+    assert session.prediction is None
+    gate = Gate(monkeypatch)
+    session.show_study(make_volume(12, 64, 80, uid="5.5"))
+    window.wait(lambda: session.prediction is not None)
+    assert not gate.seen
+    for label in first.labels:
+        np.testing.assert_array_equal(session.prediction.gradcam[label], first.gradcam[label])
+    assert session.prediction.case == first.case
+    assert session.heat.layer(look.ATTENTION).visible
+
+    session.set_protocol(Protocol(no_suggestions_for=("anna",)))
+    session.show_study(make_volume(12, 64, 80, uid="5.5"))
+    window.wait(lambda: session.workers.busy is None)
+    assert session.prediction is None, "nobody is shown an answer that the protocol keeps from them"
+    window.click(dock.model.volume_button)
+    window.wait(lambda: session.prediction is not None)
+    assert not gate.seen and session.prediction.case == first.case
+
+
+def test_fast_is_offered_where_the_bundle_says_what_it_costs(
+    window: Window, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session, panel = window.session, window.dock.model
+    assert not panel.fast.isVisible()
+    with pytest.raises(BreastAIError, match="nothing says what 8 bits cost"):
+        session.set_fast(True)
+    parts = {quantised.XML: b"a graph", quantised.WEIGHTS: b"its weights"}
+    for name, raw in parts.items():
+        (tmp_path / name).write_bytes(raw)
+    plain = session.bundle
+
+    class Small:
+        name, precision = "Small", "int8"
+        layout, alone = torch.contiguous_format, True
+
+        def __init__(self, given: dict[str, bytes]) -> None:
+            assert given == parts
+
+        def features(self, images: Any) -> Any:
+            with torch.no_grad():
+                return plain.model.backbone(images)
+
+    monkeypatch.setattr(quantised, "Int8Runner", Small)
+    monkeypatch.setattr(quantised, "find_spec", lambda name: object())
+    told = {"auc_loss": 0.001, "sha256": quantised.hashes(parts), "patients": 40}
+    session.set_bundle(replace(plain, folder=tmp_path, evaluation=plain.evaluation | {"int8": told}))
+    window.settle()
+    assert (
+        panel.fast.isVisible() and not panel.fast.isChecked() and "0.0010 of the AUC" in panel.fast.toolTip()
+    )
+    window.click(panel.fast, QPoint(8, panel.fast.height() // 2))
+    assert session.fast
+    window.click(panel.slice_button)
+    window.wait(lambda: session.prediction is not None)
+    assert "by Small, int8. In 8 bits" in session.prediction.input
+    session.set_bundle(plain)
+    assert not session.fast and not panel.fast.isVisible()
