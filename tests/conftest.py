@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +23,25 @@ os.environ["NAPARI_BREAST_AI_CACHE"] = "off"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DATA = Path(os.environ.get("NBAI_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of several workers a screen of its own: on one, windows take the focus from one another."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or sys.platform != "linux" or not shutil.which("Xvfb"):
+        return
+    read, write = os.pipe()
+    screen = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"],
+        pass_fds=(write,),
+        stderr=subprocess.DEVNULL,
+    )
+    config.add_cleanup(screen.wait)
+    config.add_cleanup(screen.terminate)
+    os.close(write)
+    with os.fdopen(read) as said:
+        number = said.readline().strip()
+    if number:
+        os.environ["DISPLAY"] = f":{number}"
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from PIL import Image
 
 pytestmark = [
     pytest.mark.gui,
-    pytest.mark.xdist_group("window"),
     pytest.mark.skipif(
         sys.platform == "linux" and not os.environ.get("DISPLAY"), reason="no screen: run under xvfb-run"
     ),

@@ -25,7 +25,6 @@ from napari_breast_ai.viewer import keeper, notices, reading, tasks
 from napari_breast_ai.viewer import layers as look
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

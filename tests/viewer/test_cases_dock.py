@@ -21,7 +21,6 @@ from napari_breast_ai.viewer import notices, tasks
 from napari_breast_ai.viewer.session import get_session
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -212,7 +212,6 @@ def one_hot(volume: DceVolume) -> Prediction:
 
 
 @pytest.mark.gui
-@pytest.mark.xdist_group("window")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy")
 @pytest.mark.parametrize("style", ["wash", "lines"])
 def test_one_bright_cell_is_drawn_where_it_lies_in_the_patient(window: Window, style: str) -> None:

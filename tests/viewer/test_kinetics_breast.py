@@ -32,7 +32,6 @@ from napari_breast_ai.viewer.kinetic_look import BREAST_COLORS
 from napari_breast_ai.viewer.widgets import kinetics_breast
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

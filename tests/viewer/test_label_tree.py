@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QStyle, QStyleOptionViewItem
 from napari_breast_ai.training.columns import LabelColumn
 from napari_breast_ai.viewer.widgets.label_columns import LabelTree
 
-pytestmark = [pytest.mark.xdist_group("window"), pytest.mark.gui]
+pytestmark = pytest.mark.gui
 
 
 @pytest.mark.parametrize(("ground", "ink"), [("#262930", "#f0f1f2"), ("#efebe9", "#3b3a39")])

@@ -23,7 +23,6 @@ from napari_breast_ai.viewer.recall import Recall
 from napari_breast_ai.viewer.session import Session, get_session
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -23,7 +23,6 @@ from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import tasks
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -22,7 +22,6 @@ from napari_breast_ai.viewer import notices, tasks
 from napari_breast_ai.viewer.widgets import live_panel
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -18,7 +18,6 @@ from napari_breast_ai.study import read_study
 from napari_breast_ai.viewer import layers as look
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -275,7 +275,6 @@ class Pane(Window):
 
 
 @pytest.mark.gui
-@pytest.mark.xdist_group("window")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy")
 def test_by_hand(open_window: Callable[..., Window], monkeypatch: pytest.MonkeyPatch) -> None:
     """Opened by its button; phases, plane, slab, turn, click, hidden and shown, the next study."""

@@ -14,7 +14,6 @@ from napari_breast_ai.viewer.widgets.model_panel import ModelPanel
 from napari_breast_ai.viewer.widgets.section import Links
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

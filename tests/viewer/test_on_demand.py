@@ -23,7 +23,6 @@ from napari_breast_ai.viewer.reader import read
 from napari_breast_ai.viewer.session import get_session
 
 window = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -22,7 +22,6 @@ from napari_breast_ai.viewer.plane_canvas import CROSS, FRAMES
 from napari_breast_ai.viewer.widgets import planes_dock
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -16,7 +16,6 @@ from conftest import make_volume
 from napari_breast_ai.viewer import notices, presenter, readout, tasks
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -31,7 +31,6 @@ from napari_breast_ai.viewer import notices, tasks
 from napari_breast_ai.viewer.widgets.lesion_bars import MOST
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -19,7 +19,6 @@ from napari_breast_ai.viewer.session import Session
 from napari_breast_ai.viewer.widgets.job_bar import show_progress
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

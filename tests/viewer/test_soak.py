@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-pytestmark = [pytest.mark.gui, pytest.mark.xdist_group("window")]
+pytestmark = pytest.mark.gui
 
 
 def test_short_soak(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,6 @@ from napari_breast_ai.viewer import takeaway, tasks
 from napari_breast_ai.viewer.display import default_label
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

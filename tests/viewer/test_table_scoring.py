@@ -64,7 +64,6 @@ def window(open_window: Callable[..., Window]) -> Window:
 
 
 @pytest.mark.gui
-@pytest.mark.xdist_group("window")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy")
 def test_a_case_is_scored_by_hand(window: Window, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mirp", reason="mirp is not installed")

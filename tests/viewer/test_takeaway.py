@@ -19,7 +19,6 @@ from napari_breast_ai.viewer import tasks
 from napari_breast_ai.viewer.widgets import takeaway_panel
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

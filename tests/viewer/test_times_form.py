@@ -20,7 +20,6 @@ from napari_breast_ai.viewer.session import get_session
 from napari_breast_ai.viewer.widgets.times_form import TimesForm
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

@@ -15,7 +15,6 @@ from napari_breast_ai.viewer import tour
 from napari_breast_ai.viewer.tour import STEPS
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]
@@ -31,8 +30,8 @@ def window(open_window: Callable[..., Window], monkeypatch: pytest.MonkeyPatch) 
 
 def framed(window: Window) -> Any:
     """The part that the frame lies around, which must be on the screen."""
-    window.settle(50)
     dock, light = window.dock, window.dock._spotlight
+    window.settle(120)
     assert light.isVisible() and not light.visibleRegion().isEmpty()
     target = getattr(dock, window.session.tour.step.part)
     assert light.geometry().contains(target.geometry())

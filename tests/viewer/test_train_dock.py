@@ -26,7 +26,6 @@ from napari_breast_ai.viewer.widgets.plot import ticks
 from napari_breast_ai.viewer.widgets.watched_slice import blend
 
 pytestmark = [
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),
 ]

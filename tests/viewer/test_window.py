@@ -25,7 +25,6 @@ from napari_breast_ai.viewer.recall import Recall
 
 pytestmark = [
     # One process for all windows: they share a screen.
-    pytest.mark.xdist_group("window"),
     pytest.mark.gui,
     # Third parties' own: vispy asks numpy in an old way, napari's fixture compares versions in one.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy"),

@@ -97,7 +97,6 @@ def test_what_is_no_study_is_said(plugins: PluginManager, session: Session, tmp_
 
 
 @pytest.mark.gui
-@pytest.mark.xdist_group("window")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:vispy")
 def test_by_napari_itself(tmp_path: Path, make_napari_viewer: Any) -> None:
     from napari.plugins._npe2 import file_extensions_string_for_layers

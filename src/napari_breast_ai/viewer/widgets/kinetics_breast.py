@@ -105,6 +105,7 @@ class BreastPanel(Section):
         tools.setContentsMargins(0, 0, 0, 0)
         tools.setSpacing(4)
         self.seen, self.outlines = QCheckBox("Show"), QCheckBox("Outlines")
+        self.seen.setToolTip("Draw the breasts and the tissue in them over the image, or not")
         self.outlines.setToolTip("Outlines, so that what they enclose stays visible; or whole areas")
         self.seen.toggled.connect(breasts.see)
         self.outlines.toggled.connect(lambda on: breasts.show(outlines=on))

@@ -109,7 +109,7 @@ class ReviewDock(Dock):
         self._goal: Section = self.result
         self._to_goal = QTimer(self)
         self._to_goal.setSingleShot(True)
-        self._to_goal.timeout.connect(lambda: self.bring_up(self._goal))
+        self._to_goal.timeout.connect(self._arrive)
 
     def bring_up(self, part: Section) -> None:
         """Scroll so that a part stands at the top, or as far up as there is something below it."""
@@ -141,13 +141,26 @@ class ReviewDock(Dock):
 
     def _point(self) -> None:
         """Frame the part that the tour speaks of, and bring it into view."""
-        step = self.session.tour.step
-        target = None if step is None else getattr(self, step.part)
+        target = self._toured()
         if isinstance(target, Section):
             target.fold(False)
         self._spotlight.show_on(target)
         if target is not None:
             self._scroll.ensureWidgetVisible(target)
+            self._to_goal.start(50)  # again, when what was unfolded has its height
+
+    def _toured(self) -> QWidget | None:
+        """The part that the tour speaks of."""
+        step = self.session.tour.step
+        return None if step is None else getattr(self, step.part)
+
+    def _arrive(self) -> None:
+        """Where the eye belongs: on what the tour speaks of, else on what has just come."""
+        toured = self._toured()
+        if toured is not None:
+            self._scroll.ensureWidgetVisible(toured)
+        else:
+            self.bring_up(self._goal)
 
     def _on_study(self) -> None:
         self._say("")
