@@ -18,7 +18,7 @@ demo: system $(VENV)/.app
 	@sh scripts/demo.sh "$(BIN)" "$(OUT)" "$(STUDY)"
 
 test: system $(VENV)/.test
-	$(SCREEN) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(SCREEN) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -25,6 +25,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 DATA = Path(os.environ.get("NBAI_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
+# Files go to the workers one by one: those that take longest first, so that neither waits for the other in the end.
+LONG = ("annotations", "training", "viewer", "cli", "inference", "kinetics")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the folders of long tests first."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return LONG.index(folder) if folder in LONG else len(LONG)
+
+    items.sort(key=place)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Give each of several workers a screen of its own: on one, windows take the focus from one another."""
     if "PYTEST_XDIST_WORKER" not in os.environ or sys.platform != "linux" or not shutil.which("Xvfb"):
@@ -42,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         number = said.readline().strip()
     if number:
         os.environ["DISPLAY"] = f":{number}"
+        os.environ.setdefault("LP_NUM_THREADS", "1")  # of the drawing, for the reason given above
 
 
 @pytest.fixture(scope="session")

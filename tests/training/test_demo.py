@@ -19,9 +19,6 @@ MEGABYTE = 1_000_000
 COHORT = CohortSpec(patients=30, matrix=(48, 48), slice_mm=(20.0, 20.0))
 SPEC = demo.DemoSpec(epochs=1, narrow=True, held_out=5, threads=1)
 
-# One worker makes the cohort and trains on it, for all of these tests.
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 @pytest.fixture(autouse=True)
 def one_thread():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -46,6 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gui"):
             item.add_marker(pytest.mark.skip(reason="no screen: run under xvfb-run"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fewer_objects_to_search() -> None:
+    """napari collects garbage with every layer that goes: let it not look at what all modules hold for good."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +134,7 @@ def open_window(
         monkeypatch.setattr(notices, name, lambda sentence: None)
     opened: list[Window] = []
 
-    def of(*docks: str, size: tuple[int, int] = (1600, 1000)) -> Window:
+    def of(*docks: str, size: tuple[int, int] = (1280, 800)) -> Window:
         viewer = make_napari_viewer(show=True)
         viewer.window.resize(*size)
         opened.append(Window(viewer, qtbot, docks or ("Review",)))

@@ -18,7 +18,7 @@ def test_short_soak(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(tasks, "list_models", lambda session, done: None)
     figures = soak.soak(
-        steps=80, boxes=12, studies=2, shape=(12, 64, 64), viewer=make_napari_viewer(show=True)
+        steps=40, boxes=8, studies=2, shape=(12, 64, 64), viewer=make_napari_viewer(show=True)
     )
     assert figures["problems"] == []
     assert figures["memory_growth_mb"] < 50
@@ -45,6 +45,6 @@ def test_the_soak_sees_a_leak_and_a_broken_pair(
     monkeypatch.setattr(soak, "study", leaking)
     monkeypatch.setattr(soak, "step_slices", lambda session, steps: None)
     monkeypatch.setattr(soak, "lost_nones", lambda: soak.PROBE_CALLS)
-    figures = soak.soak(steps=10, boxes=2, studies=2, shape=(4, 32, 32), viewer=make_napari_viewer(show=True))
+    figures = soak.soak(steps=4, boxes=1, studies=1, shape=(4, 32, 32), viewer=make_napari_viewer(show=True))
     assert "Memory grew" in figures["problems"][0]
     assert "References to None are lost" in figures["problems"][1]

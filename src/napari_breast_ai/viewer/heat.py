@@ -16,6 +16,7 @@ from . import layers as look
 from .contours import Contours, contour_colormap
 from .display import Display
 from .heat_colors import difference_colormap, heat_colormap, levels
+from .one_picture import taken_at_once
 
 if TYPE_CHECKING:
     from .session import Session
@@ -118,9 +119,11 @@ class HeatMaps:
         session, display = self._session, self._session.display
         prediction, volume = session.prediction, session.volume
         if prediction is None or volume is None:
-            for layer in list(self._layers.values()):
-                if layer in session.viewer.layers:
-                    session.viewer.layers.remove(layer)
+            gone = [layer for layer in self._layers.values() if layer in session.viewer.layers]
+            if gone:
+                with taken_at_once(session.viewer.layers):
+                    for layer in gone:
+                        session.viewer.layers.remove(layer)
             for known in (self._layers, self._shown, self._stacks, self._colors):
                 known.clear()
             return

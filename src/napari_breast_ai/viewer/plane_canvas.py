@@ -144,7 +144,8 @@ class View:
         """Show nothing."""
         self._volume = self._boxes = self._cross = None
         self._frames = {}
-        self.model.layers.clear()
+        if self.model.layers:
+            self.model.layers.clear()
         self._title.text = ""
         for overlay in self._letters.values():
             overlay.text = ""

@@ -186,11 +186,11 @@ class Planes:
         # Sliders move where layers go; no person has moved them.
         self._busy = True
         try:
-            for layer in list(self._linked):
-                self._unlink(layer)
             self.volume = None
             for view in self.views:
                 view.clear()
+            for layer in list(self._linked):
+                self._unlink(layer)
         finally:
             self._busy = False
 

@@ -18,7 +18,7 @@ from . import layers as look
 from . import tasks
 from .compare import COMPARE
 from .layers import first_look
-from .one_picture import one_picture
+from .one_picture import one_picture, taken_at_once
 from .shortcuts import bind_layer
 
 if TYPE_CHECKING:
@@ -109,9 +109,11 @@ class Showing:
                 session.boxes.put(Layer.create(data, settings, kind))
             else:
                 look.take_place(layer, data, settings)
-        for role, layer in mine.items():
-            if role not in look.OWN_WAY and layer in layers:
-                layers.remove(layer)
+        gone = [layer for role, layer in mine.items() if role not in look.OWN_WAY and layer in layers]
+        if gone:
+            with taken_at_once(layers):
+                for layer in gone:
+                    layers.remove(layer)
         self._begin_study(volume)
         # The layers that are ours anew stand where napari put them: the boxes know their study only now.
         self._arrange()
@@ -143,9 +145,10 @@ class Showing:
         volume = session.volume
         if volume is None:
             return
-        self._forget_study()
-        for layer in [one for one in session.viewer.layers if look.info(one).get("volume") is volume]:
-            session.viewer.layers.remove(layer)
+        with taken_at_once(session.viewer.layers):
+            self._forget_study()
+            for layer in [one for one in session.viewer.layers if look.info(one).get("volume") is volume]:
+                session.viewer.layers.remove(layer)
 
     def _on_inserted(self, event: Any) -> None:
         self.look_at(event.value)
