@@ -225,7 +225,7 @@ def test_a_training_is_watched_paused_stopped_gone_on_with_and_used(
     window: Window, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So many epochs that the run does not end while a busy window still shows its first.
-    training = ready(window, table, monkeypatch, epochs=200)
+    training = ready(window, table, monkeypatch, epochs=100)
     dock = window.dock
     window.click(dock.start.start_button)
     assert training.state == "running" and dock.run.isVisible() and not dock.start.buttons.isVisible()
