@@ -130,6 +130,37 @@ def test_tissue_is_not_looked_for_in_half_a_study(session: Session, monkeypatch:
     assert kinetics.layers._image is None and kinetics.lesions._watched is None
 
 
+def test_half_a_study_is_not_projected(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = make_volume()
+    whole = volume.data.copy()
+    volume.data[:, 4:] = 0
+    session.show_study(volume)
+    loader: Any = SimpleNamespace(
+        volume=volume,
+        complete=False,
+        loaded=np.zeros(volume.data.shape[:2], bool),
+        load=lambda *_, **__: None,
+    )
+    session.loader = loader
+
+    def start(kind: str, name: str, work: Any, *, done: Any, **more: Any) -> None:
+        if kind == "projection":
+            done(work(lambda *_: None))
+
+    monkeypatch.setattr(session.workers, "start", start)
+    kinetics = session.kinetics
+    kinetics.watch()
+    kinetics.switch(True)
+    kinetics.layers.show(mip="whole")
+    assert kinetics.layers.layer(kind.PROJECTION) is None
+    volume.data[:] = whole
+    loader.complete = True
+    session.workers.changed.emit()
+    early, pre = kinetics.choice.early, kinetics.choice.pre
+    highest = (whole[early].astype(float) - whole[pre]).max(axis=0)
+    np.testing.assert_allclose(np.asarray(kinetics.layers.layer(kind.PROJECTION).data[0]), highest)
+
+
 def test_a_projection_is_not_begun_anew_by_a_slider(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from napari_breast_ai.kinetics import CLASS_COLORS, MotionSettings, choose_phase
 from napari_breast_ai.viewer import kinetic_look as kind
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices, tasks
+from napari_breast_ai.viewer.following import show_instead
 
 pytestmark = [
     pytest.mark.gui,
@@ -298,6 +299,17 @@ def test_the_table_follows_the_selection_and_the_brush(window: Window, phantom: 
     window.click(panel.paint_button)
     assert not kinetics.regions.painting
 
+    # Told times leave what was painted, as they leave the boxes; another study has nothing of it.
+    painted = np.array(layer.data)
+    show_instead(session, replace(phantom.volume, times=replace(phantom.volume.times)))
+    measured(window)
+    assert look.info(kinetics.regions.layer)["volume"] is session.volume
+    np.testing.assert_array_equal(kinetics.regions.layer.data, painted)
+    assert lesions.found[-1].figures.voxels == found.figures.voxels
+    session.show_study(make_volume(uid="7.1"))
+    window.settle(100)
+    assert kinetics.regions.layer is None
+
 
 def test_subtraction_of_any_two_and_projections(window: Window, phantom: Any) -> None:
     kinetics, z = window.session.kinetics, window.session.slice_index
@@ -417,9 +429,17 @@ def test_motion_is_corrected_beside_the_study(window: Window, monkeypatch: pytes
     dynamic = next(one for one in window.viewer.layers if look.info(one)["role"] == look.DYNAMIC)
     dynamic.contrast_limits = (20.0, 90.0)
     assert tuple(motion.layer.contrast_limits) == (20.0, 90.0), "one window for both"
+    # Told times change no pixel: the correction stays, with these times.
+    told = replace(volume, times=replace(volume.times, start_s=(0.0, 200.0)))
+    corrected = motion.corrected.volume.data
+    show_instead(session, told)
+    ready(window)
+    assert session.volume is told and motion.used and motion.layer.visible
+    assert motion.corrected.volume.data is corrected and motion.corrected.volume.times == told.times
+    assert kinetics.maps.volume is motion.corrected.volume
     window.click(panel.used, QPoint(8, panel.used.height() // 2))
     ready(window)
-    assert kinetics.maps.volume is volume and not motion.layer.visible
+    assert kinetics.maps.volume is told and not motion.layer.visible
     session.show_study(make_volume(4, 24, 28, uid="5.2"))
     ready(window)
     assert motion.corrected is None and motion.layer is None and not panel.result.isVisible()

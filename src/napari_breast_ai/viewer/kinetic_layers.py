@@ -254,7 +254,10 @@ class KineticLayers:
 
     def _show_projection(self, wanted: bool) -> None:
         image, view, session = self.projected(), self.view, self._session
-        if image is None or not wanted or not self._ready(image):
+        # The highest values of all slices are taken once: not from half a study.
+        half = view.mip == "whole" and not session.complete
+        self._waiting |= wanted and half
+        if image is None or not wanted or half or not self._ready(image):
             session.workers.cancel(PROJECT)
             self._projecting = ()
             self._hide(kind.PROJECTION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -41,6 +42,8 @@ class Motion:
         self.settings: MotionSettings | None = None
         self.used = False
         self._layer: Image | None = None
+        # What was there when another study took its place, and whether it was used.
+        self._left: tuple[Corrected, bool] | None = None
         session.viewer.layers.events.removed.connect(self._on_removed)
         session.workers.changed.connect(self.changed.emit)
 
@@ -115,7 +118,20 @@ class Motion:
     def forget(self) -> None:
         """Another study."""
         self._session.workers.cancel(MOTION)
-        self.corrected, self.used = None, False
+        self.corrected, self.used, self._left = None, False, None
+        self.changed.emit()
+
+    def follow_study(self) -> None:
+        """The same pixels with other times, say: what was corrected stays."""
+        left, volume = self._left, self._session.volume
+        self.forget()
+        if left is None or volume is None or left[0].original.data is not volume.data:
+            return
+        told = replace(left[0].volume, times=volume.times, pre_contrast=volume.pre_contrast)
+        self.corrected, self.used = replace(left[0], volume=told, original=volume), left[1]
+        self._show()
+        assert self._layer is not None
+        self._layer.visible = self.used
         self.changed.emit()
 
     def _show(self) -> None:
@@ -142,6 +158,8 @@ class Motion:
         if self._layer is not None and event.value is self._layer:
             self._layer = None
             if self.corrected is not None:
+                if look.info(event.value).get("volume") is not self._session.volume:
+                    self._left = self.corrected, self.used
                 self.corrected, used = None, self.used
                 self.used = False
                 self.changed.emit()

@@ -76,6 +76,8 @@ class Regions:
         self._reader = session.reader
         # What other readers of the study on the screen have grown and painted.
         self._others: dict[str, tuple[NDArray[np.uint8], dict[str, Grown]]] = {}
+        # What was on the screen when another study took its place.
+        self._left: tuple[NDArray[np.uint8], dict[str, Grown]] | None = None
         session.boxes_changed.connect(self._on_boxes)
         layers = session.viewer.layers
         layers.events.inserted.connect(self._on_inserted)
@@ -217,7 +219,20 @@ class Regions:
         self._stop()
         self.grown.clear()
         self._others.clear()
+        self._left = None
         self._reader = self._session.reader
+
+    def follow_study(self) -> None:
+        """The same images of the same study, with other times, say: what was grown and painted stays."""
+        left, others = self._left, dict(self._others)
+        same = self._reader == self._session.reader
+        self.forget()
+        if not same:
+            return
+        self._others.update(others)
+        if left is not None:
+            self.grown.update(left[1])
+            self._show(left[0])
 
     def follow_reader(self) -> None:
         """Another reader of the same study sees their own regions; the others' are there when those come back."""
@@ -294,7 +309,9 @@ class Regions:
             self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._layer:
+        if self._layer is not None and event.value is self._layer:
+            if look.info(self._layer).get("volume") is not self._session.volume:
+                self._left = np.asarray(self._layer.data), dict(self.grown)
             self._layer = None
             self.grown.clear()
         if _is_mask(event.value):

@@ -197,13 +197,12 @@ class Kinetics:
         self.given = Given()
         for kind in (KINETICS, PROJECT):
             self._session.workers.cancel(kind)
-        self.motion.forget()
         self.exchange.forget()
-        self.regions.forget()
-        if same:
-            self.breasts.follow_study()
-        else:
-            self.breasts.forget()
+        for part in (self.motion, self.regions, self.breasts):
+            if same:
+                part.follow_study()
+            else:
+                part.forget()
         self.lesions.forget()
         self.curves.forget()
         if self.watched:
