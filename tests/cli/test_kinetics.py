@@ -187,6 +187,9 @@ def test_motion_is_corrected_and_never_written_over(study, tmp_path, capsys):
     status, _, err = run(capsys, source, "--out", tmp_path / "out", "--motion")
     assert status == 1 and "never written over" in err
     assert (tmp_path / "out" / "motion-corrected.nii.gz").read_bytes() == before
+    # What is wrong with the phases is said before the long work, and nothing lies in the way of the next try.
+    status, _, err = run(capsys, source, "--out", tmp_path / "other", "--motion", "--early", "7")
+    assert status == 1 and err and not (tmp_path / "other" / "motion-corrected.nii.gz").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from .values import count
 
 if TYPE_CHECKING:
     from ..annotations.lesions import Lesion
-    from ..kinetics import Area, Curve, KineticMaps, LesionKinetics, Thresholds
+    from ..kinetics import Area, Curve, Growing, KineticMaps, LesionKinetics, Thresholds
 
 
 def register(commands: Commands) -> None:
@@ -49,6 +49,13 @@ def register(commands: Commands) -> None:
     sub.add_argument(
         "--grow", action="store_true", help="grow a region from each lesion's boxes, and sum that up"
     )
+    growing = sub.add_argument_group("regions (--grow)")
+    for flag, unit, text in (
+        ("part", "0..1", "down to this part of the strong enhancement in the boxes (default 0.4)"),
+        ("least", "%", "but of no voxel that enhances by less (default 50)"),
+        ("margin", "MM", "so far beyond the boxes (default 5)"),
+    ):
+        growing.add_argument(f"--grow-{flag}", type=float, metavar=unit, help=text.replace("%", "%%"))
     add_breast(sub)
     add_times(sub)
 
@@ -64,13 +71,15 @@ def _kinetics(arguments: argparse.Namespace, progress: Progress) -> None:
     find = segmenter(arguments)
     if arguments.motion_by and not arguments.motion:
         raise CommandError("Give --motion too: --motion-by belongs to it.")
+    growing = _growing(arguments)
     out = output_folder(arguments.out)
     volume = read_study(arguments.path, progress, arguments.times)
     boxes = _boxes(arguments, volume)
     written: list[Path] = []
-    if arguments.motion:
-        volume, written = corrected(volume, arguments.pre, arguments.motion_by, out, progress)
+    # Before the long work: what is not known of the phases is asked for at once.
     choice = choose_phases(volume, pre=arguments.pre, early=arguments.early, late=arguments.late)
+    if arguments.motion:
+        volume, written = corrected(volume, choice.pre, arguments.motion_by, out, progress)
     maps = kinetic_maps(volume, choice, progress=progress)
     for sentence in (*choice.reasons, *(f"Note: {one}" for one in (*volume.warnings, *maps.warnings))):
         print(sentence)
@@ -80,7 +89,7 @@ def _kinetics(arguments: argparse.Namespace, progress: Progress) -> None:
     if find is not None:
         written += write_breasts(find, arguments, maps, groups, out, progress)
     if groups:
-        written += _lesions(maps, groups, thresholds, arguments, out)
+        written += _lesions(maps, groups, thresholds, arguments, growing, out)
     else:
         print("No boxes were given (--boxes, --reader): there are maps, but no table and no curves.")
     print(f"Wrote {', '.join(path.name for path in written)} to {out}.")
@@ -128,6 +137,7 @@ def _lesions(
     groups: Sequence[Lesion],
     thresholds: Thresholds,
     arguments: argparse.Namespace,
+    growing: Growing | None,
     out: Path,
 ) -> list[Path]:
     """The table of lesions, their curves, and a picture of the slice with each lesion's largest box."""
@@ -141,8 +151,8 @@ def _lesions(
     for number, group in enumerate(groups, start=1):
         name = f"lesion {number}"
         area = area_of_boxes(group.boxes, maps.geometry.shape, name)
-        if arguments.grow:
-            area = _grown(maps, group.boxes, name, out, written) or area
+        if growing is not None:
+            area = _grown(maps, group.boxes, growing, name, out, written) or area
         row = lesion_kinetics(maps, area, thresholds, fewest=arguments.fewest)
         rows.append(row)
         own = [row.curve]
@@ -167,7 +177,29 @@ def _lesions(
     return written
 
 
-def _grown(maps: KineticMaps, boxes: Sequence[Box], name: str, out: Path, written: list[Path]) -> Area | None:
+def _growing(arguments: argparse.Namespace) -> Growing | None:
+    """How regions grow; None where none is wanted. Wrong numbers are said before the work."""
+    from ..kinetics import Growing
+
+    given = {
+        "fraction": arguments.grow_part,
+        "least": arguments.grow_least,
+        "margin_mm": arguments.grow_margin,
+    }
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if not arguments.grow:
+        if wanted:
+            raise CommandError("Give --grow too: --grow-part, --grow-least and --grow-margin belong to it.")
+        return None
+    growing = Growing(**wanted)
+    if problems := growing.problems():
+        raise CommandError(" ".join(problems))
+    return growing
+
+
+def _grown(
+    maps: KineticMaps, boxes: Sequence[Box], growing: Growing, name: str, out: Path, written: list[Path]
+) -> Area | None:
     """The region grown from a lesion's boxes, written as a mask; None where nothing enhances enough."""
     import numpy as np
 
@@ -175,7 +207,7 @@ def _grown(maps: KineticMaps, boxes: Sequence[Box], name: str, out: Path, writte
     from ..kinetics.write import write_map
 
     try:
-        area, floor = grow(maps, boxes, name=name)
+        area, floor = grow(maps, boxes, growing, name)
     except BreastAIError as error:
         print(f"Note: {name}: {error}")
         return None

@@ -247,10 +247,7 @@ class Breasts:
 
     def _fill(self, labels: NDArray[np.uint8]) -> None:
         assert self._layer is not None
-        self._layer.data = labels
-        # What the brush remembers must not be undone in another array: napari forgets it so.
-        self._layer.editable = False
-        self._layer.editable = True
+        kind.fill_labels(self._layer, labels)
 
     def forget(self) -> None:
         """Another study: nothing of it is known."""

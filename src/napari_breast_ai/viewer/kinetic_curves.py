@@ -96,7 +96,7 @@ class Curves:
         """All curves, those of lesions first, that of the pointer last."""
         kinetics = self._kinetics
         volume, choice = kinetics.volume, kinetics.choice
-        if not kinetics.on or volume is None or choice is None:
+        if not kinetics.on or volume is None or choice is None or not kinetics.arrived:
             return []
         found: list[tuple[Area, Curve, bool]] = []
         lesions = kinetics.lesions
@@ -168,9 +168,11 @@ class Curves:
         session, kinetics = self._session, self._kinetics
         volume, choice = kinetics.volume, kinetics.choice
         place = None
+        if not kinetics.arrived:
+            return
         if kinetics.on and volume is not None and choice is not None and session.viewer.dims.ndisplay == 2:
             at = session.editing.pointer()
-            if at is not None and self._moved:
+            if at is not None and self._moved and self._read(session.slice_index):
                 place = (session.slice_index, round(at[0]), round(at[1]))
         if place == self._place and (place is None) == (self.pointer is None):
             return
@@ -187,6 +189,11 @@ class Curves:
         area = area_of_voxel(inside, volume.geometry.shape, self.size)
         self.pointer = Drawn(replace(self._curve(area), mM=self._mM(area)), POINTER_COLOR, False, area)
         self.changed.emit()
+
+    def _read(self, z: int) -> bool:
+        """Whether all phases of a slice are there: one that is not read yet would look like washout."""
+        loader = self._session.loader
+        return loader is None or loader.complete or bool(loader.loaded[:, z].all())
 
     def _curve(self, area: Area) -> Curve:
         from ..kinetics import curve_of

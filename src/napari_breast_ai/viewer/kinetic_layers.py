@@ -68,6 +68,7 @@ class KineticLayers:
         self._shown: dict[str, tuple[Any, ...]] = {}
         self._projecting: tuple[Any, ...] = ()
         self._image: Derived | None = None
+        self._study: DceVolume | None = None
         self._waiting = False
         kinetics.changed.connect(self._update)
         session.workers.changed.connect(self._on_workers)
@@ -129,10 +130,13 @@ class KineticLayers:
         """What the projections are of."""
         from ..kinetics import phase_image
 
-        image = self.image()
-        if self.view.mip_of == "phase" and image is not None:
-            return phase_image(image.volume, image.phase)
-        return image
+        volume, choice, view = self._kinetics.volume, self._kinetics.choice, self.view
+        if view.mip_of != "phase" or volume is None:
+            return self.image()
+        phase = view.phase
+        if phase is None:
+            phase = choice.early if choice is not None else min(volume.pre_contrast + 1, volume.n_phases - 1)
+        return phase_image(volume, phase)
 
     # ------------------------------------------------------------------ layers
 
@@ -142,6 +146,11 @@ class KineticLayers:
         if study is None:
             self._image, self._projecting, self._waiting = None, (), False
             return
+        if study is not self._study:
+            before, self._study = self._study, study
+            if before is None or before.n_phases != study.n_phases or before.identity != study.identity:
+                # Numbers of phases mean others in another study.
+                view = self.view = replace(view, phase=None, base=None)
         maps = kinetics.maps if kinetics.on else None
         for role in kind.MAP_NAMES:
             wanted = maps is not None and role == view.map
@@ -229,12 +238,12 @@ class KineticLayers:
 
     def _ready(self, image: Derived) -> bool:
         """Whether an image can be drawn at once; else that is seen to in a thread, and it is drawn then."""
-        if image.ready:
-            return True
-        # What is tissue is found once and kept: not in half a study.
+        # Its contrast, what is tissue and the highest values are found once and kept: not in half a study.
         self._waiting = not self._session.complete
         if self._waiting:
             return False
+        if image.ready:
+            return True
         if not self._session.workers.running(PREPARE):
             self._session.workers.start(
                 PREPARE,
@@ -254,10 +263,7 @@ class KineticLayers:
 
     def _show_projection(self, wanted: bool) -> None:
         image, view, session = self.projected(), self.view, self._session
-        # The highest values of all slices are taken once: not from half a study.
-        half = view.mip == "whole" and not session.complete
-        self._waiting |= wanted and half
-        if image is None or not wanted or half or not self._ready(image):
+        if image is None or not wanted or not self._ready(image):
             session.workers.cancel(PROJECT)
             self._projecting = ()
             self._hide(kind.PROJECTION)

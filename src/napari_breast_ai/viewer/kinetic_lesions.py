@@ -174,7 +174,9 @@ class Lesions:
         session, kinetics = self._session, self._kinetics
         maps, thresholds = kinetics.maps, kinetics.thresholds
         try:
-            groups, masks = self.groups, kinetics.regions.masks()
+            groups = self.groups
+            # A brush may go on while they are measured.
+            masks = [replace(one, data=one.data.copy()) for one in kinetics.regions.masks()]
         except ReferenceError:  # the window has gone meanwhile
             return
         if maps is None or not kinetics.on or (not groups and not masks):

@@ -16,6 +16,8 @@ from ..core import DceVolume
 from . import layers as look
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from ..kinetics import Derived, KineticMaps
     from ..kinetics.lazy import LazyStack
     from ..kinetics.pharmaco import Maps
@@ -54,6 +56,13 @@ def difference_layer(study: DceVolume, image: Derived) -> look.LayerData:
 def projection_layer(study: DceVolume, data: Any, image: Derived, name: str) -> look.LayerData:
     """Projections, shape (slices, rows, columns), seen in place of the slices."""
     return data, _grey(study, PROJECTION, name, image_limits(image)), "image"
+
+
+def fill_labels(layer: Labels, data: NDArray[np.uint8]) -> None:
+    """Give a layer of labels other ones. What its brush remembers is forgotten: it must not be undone in these."""
+    layer.data = data
+    layer.editable = False
+    layer.editable = True
 
 
 def corrected_layer(study: DceVolume, volume: DceVolume, contrast: tuple[float, float]) -> look.LayerData:

@@ -80,7 +80,14 @@ class Motion:
         if not session.complete:
             session.say("The study is still being read. Correct motion when all its slices are there.")
             return
-        pre, settings, method = choice.pre if choice is not None else None, self.settings, self.method
+        pre = choice.pre if choice is not None else self._kinetics.given.pre
+        if pre is None:
+            session.say(
+                f"{self._kinetics.problem} Motion is corrected towards the phase before contrast: choose it "
+                "under Phases first.".lstrip()
+            )
+            return
+        settings, method = self.settings, self.method
 
         def work(progress: Progress) -> Corrected:
             from ..kinetics import MotionSettings, correct_motion
@@ -127,7 +134,7 @@ class Motion:
         self.forget()
         if left is None or volume is None or left[0].original.data is not volume.data:
             return
-        told = replace(left[0].volume, times=volume.times, pre_contrast=volume.pre_contrast)
+        told = replace(volume, data=left[0].volume.data)
         self.corrected, self.used = replace(left[0], volume=told, original=volume), left[1]
         self._show()
         assert self._layer is not None

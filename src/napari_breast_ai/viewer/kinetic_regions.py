@@ -32,13 +32,15 @@ class Grown:
         number: its label in the layer.
         area: its voxels when it was grown.
         floor: the enhancement in per cent from which on a voxel belongs to it.
-        size: volume and diameters.
+        size: volume and diameters when it was grown.
+        of: the phases that it was grown from, and whether these were corrected for motion.
     """
 
     number: int
     area: Area
     floor: float
     size: Size
+    of: tuple[int, int, bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ class Regions:
         # What other readers of the study on the screen have grown and painted.
         self._others: dict[str, tuple[NDArray[np.uint8], dict[str, Grown]]] = {}
         # What was on the screen when another study took its place.
-        self._left: tuple[NDArray[np.uint8], dict[str, Grown]] | None = None
+        self._left: tuple[NDArray[np.uint8], dict[str, Grown], bool] | None = None
         session.boxes_changed.connect(self._on_boxes)
         layers = session.viewer.layers
         layers.events.inserted.connect(self._on_inserted)
@@ -153,12 +155,22 @@ class Regions:
             self._session.say(f"There are {MOST_REGIONS} regions already. Delete some first.")
             return
         if before is not None:
-            self._erase(data, before)
+            # Painting may have carried it further than it had grown.
+            np.putmask(data, data == before.number, 0)
         # Not over another lesion's region.
         target = data[area.place]
         target[area.mask & (target == 0)] = number
-        self.grown[key] = Grown(number, area, floor, size)
+        self.grown[key] = Grown(number, area, floor, size, self._of())
         self._show(data)
+
+    def _of(self) -> tuple[int, int, bool]:
+        choice = self._kinetics.choice
+        pre, early = (-1, -1) if choice is None else (choice.pre, choice.early)
+        return pre, early, self._kinetics.motion.used
+
+    def follows(self, grown: Grown) -> bool:
+        """Whether a region was grown from the phases that are compared now."""
+        return grown.of == self._of()
 
     def set_growing(self, lesion: Lesion | None = None, **changes: Any) -> None:
         """Change how regions grow, and grow that lesion's anew where it has one."""
@@ -233,6 +245,8 @@ class Regions:
         if left is not None:
             self.grown.update(left[1])
             self._show(left[0])
+            assert self._layer is not None
+            self._layer.visible = left[2]
 
     def follow_reader(self) -> None:
         """Another reader of the same study sees their own regions; the others' are there when those come back."""
@@ -246,9 +260,11 @@ class Regions:
         own = self._others.pop(self._reader, None)
         if own is None and self._layer is None:
             return
-        data = self._data()
-        data[...] = 0 if own is None else own[0]
+        assert self._session.volume is not None
+        data = np.zeros(self._session.volume.geometry.shape, np.uint8) if own is None else own[0]
         self.grown.update({} if own is None else own[1])
+        if self._layer is not None:
+            kind.fill_labels(self._layer, data)
         self._show(data)
 
     def _stop(self) -> None:
@@ -276,10 +292,6 @@ class Regions:
         else:
             self._layer.refresh()
         self.changed.emit()
-
-    def _erase(self, data: NDArray[np.uint8], grown: Grown) -> None:
-        here = data[grown.area.place]
-        here[here == grown.number] = 0
 
     def _free(self, data: NDArray[np.uint8]) -> int | None:
         top = max([int(data.max()), *(one.number for one in self.grown.values())])
@@ -311,7 +323,7 @@ class Regions:
     def _on_removed(self, event: Any) -> None:
         if self._layer is not None and event.value is self._layer:
             if look.info(self._layer).get("volume") is not self._session.volume:
-                self._left = np.asarray(self._layer.data), dict(self.grown)
+                self._left = np.asarray(self._layer.data), dict(self.grown), self._layer.visible
             self._layer = None
             self.grown.clear()
         if _is_mask(event.value):

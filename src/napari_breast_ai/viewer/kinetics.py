@@ -82,6 +82,11 @@ class Kinetics:
         return self.motion.volume or self._session.volume
 
     @property
+    def arrived(self) -> bool:
+        """Whether what is known here is of the study on the screen, and not of the one before it."""
+        return self._study is self._session.volume
+
+    @property
     def busy(self) -> bool:
         """Whether maps are being computed."""
         return self._session.workers.running(KINETICS)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
+    QCheckBox,
     QHeaderView,
     QLabel,
     QSlider,
+    QSpinBox,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -25,6 +27,7 @@ from .choose import choose_output
 from .section import Links, button, row, sentence
 
 if TYPE_CHECKING:
+    from ..kinetic_regions import Grown
     from ..session import Session
 
 _ROW = 21
@@ -138,7 +141,7 @@ class LesionsPanel(QWidget):
 
     Attributes:
         table: the figures. hint: what to do where there is none.
-        grow_button, fraction, remove_button, paint_button, region: regions.
+        grow_button, fraction, least, margin, fill, remove_button, paint_button, region: regions.
         copy_button, save_button: the table elsewhere.
     """
 
@@ -161,10 +164,31 @@ class LesionsPanel(QWidget):
         self.fraction.setToolTip(
             "How far down the region grows: to this part of the strong enhancement in the box"
         )
-        self.fraction.valueChanged.connect(self._set_fraction)
+        self.fraction.valueChanged.connect(lambda value: self._set_growing(fraction=value / 100))
         self.number = QLabel()
         self.number.setMinimumWidth(self.number.fontMetrics().horizontalAdvance("down to 95 %") + 4)
         body.addLayout(row(self.grow_button, self.fraction, self.number, stretch=1))
+        self.least = QSpinBox()
+        self.least.setRange(0, 500)
+        self.least.setSingleStep(10)
+        self.least.setSuffix(" %")
+        self.least.setToolTip("Voxels that enhance by less belong to no region")
+        self.margin = QSpinBox()
+        self.margin.setRange(0, 100)
+        self.margin.setSuffix(" mm")
+        self.margin.setToolTip("How far beyond its boxes a region may grow")
+        self.fill = QCheckBox("Fill")
+        self.fill.setToolTip("Dark parts that a region encloses on a slice (necrosis, abscess) belong to it")
+        for one in (self.least, self.margin):
+            one.setKeyboardTracking(False)
+        self.least.valueChanged.connect(lambda value: self._set_growing(least=float(value)))
+        self.margin.valueChanged.connect(lambda value: self._set_growing(margin_mm=float(value)))
+        self.fill.toggled.connect(lambda on: self._set_growing(fill=on))
+        body.addLayout(
+            row(
+                QLabel("At least"), self.least, QLabel("margin"), self.margin, self.fill, QWidget(), stretch=5
+            )
+        )
         self.region = sentence()
         body.addWidget(self.region)
         self.paint_button = button("Paint", "Paint a region with the brush, or stop painting", self._paint)
@@ -205,12 +229,26 @@ class LesionsPanel(QWidget):
         self.fraction.setEnabled(kinetics.maps is not None)
         with QSignalBlocker(self.fraction):
             self.fraction.setValue(round(100 * regions.growing.fraction))
+        for one, value in ((self.least, regions.growing.least), (self.margin, regions.growing.margin_mm)):
+            with QSignalBlocker(one):
+                one.setValue(round(value))
+        with QSignalBlocker(self.fill):
+            self.fill.setChecked(regions.growing.fill)
         self.number.setText(f"down to {self.fraction.value()} %")
-        self.region.setText("" if grown is None else f"Region from {grown.floor:.0f} % on: {grown.size}.")
+        self.region.setText("" if grown is None else self._told(grown))
         self.region.setVisible(grown is not None)
         for one in (self.copy_button, self.save_button):
             one.setEnabled(bool(lesions.found))
         self._mark()
+
+    def _told(self, grown: Grown) -> str:
+        """A grown region in a sentence, as large as it is after the brush."""
+        kinetics = self._session.kinetics
+        found = (one for one in kinetics.lesions.found if one.number == grown.number and one.size is not None)
+        now = next(found, None)
+        if not kinetics.regions.follows(grown):
+            return "Region of other phases than are compared now. Grow it anew to have it follow."
+        return f"Region from {grown.floor:.0f} % on: {grown.size if now is None else now.size}."
 
     def text(self) -> str:
         """The table as CSV, a line a lesion."""
@@ -238,9 +276,9 @@ class LesionsPanel(QWidget):
             kinetics.regions.grow(lesion)
             self.refresh()
 
-    def _set_fraction(self, value: int) -> None:
+    def _set_growing(self, **changes: Any) -> None:
         kinetics = self._session.kinetics
-        kinetics.regions.set_growing(kinetics.lesions.lesion, fraction=value / 100)
+        kinetics.regions.set_growing(kinetics.lesions.lesion, **changes)
         self.refresh()
 
     def _paint(self) -> None:
