@@ -27,6 +27,9 @@ BOXES = (
 )
 
 
+STUDY = ("2 dynamic series are in “/data/DOE_JANE”; this is “DOE JANE dyn” (series 4). Open another one.",)
+
+
 @pytest.fixture(scope="module")
 def prediction(volume: DceVolume, bundles: Callable[[str], Bundle]) -> Prediction:
     return predict(volume, bundles("gated"), device="cpu")
@@ -35,9 +38,9 @@ def prediction(volume: DceVolume, bundles: Callable[[str], Bundle]) -> Predictio
 @pytest.fixture(scope="module")
 def report(volume: DceVolume, prediction: Prediction, bundles: Callable[[str], Bundle]) -> CaseReport:
     return case_report(
-        replace(volume, description="DOE JANE"),
+        replace(volume, description="DOE JANE", warnings=STUDY),
         BOXES,
-        replace(prediction, case=replace(
+        replace(prediction, warnings=(*STUDY, *prediction.warnings), case=replace(
             prediction.case, intervals={"lesion": (0.25, 0.75)}, interval_rule="95 % intervals: of folds.")),
         replace(bundles("gated"), evaluation={
             "data": "315 images of a cohort",
@@ -55,7 +58,8 @@ def test_it_says_what_is_there(report: CaseReport, prediction: Prediction) -> No
     assert lesion.value == prediction.case.probabilities["lesion"]
     assert lesion.text == f"{lesion.value:.2f} (0.25 to 0.75)"
     assert report.rule == f"{prediction.case.rule} 95 % intervals: of folds."
-    assert report.warnings == prediction.warnings
+    said = "2 dynamic series are in “…”; this is “…” (series 4). Open another one."
+    assert report.warnings == (said, *prediction.warnings)
     # 20 × 20 pixels of 0.8 × 1.2 mm on two slices 3 mm apart; then 10 × 8 on one.
     assert [row[:4] for row in report.lesion_rows] == [
         ("1", "NME", "2 to 3", "16 × 24 × 6"),

@@ -31,8 +31,9 @@ def window(open_window: Callable[..., Window], monkeypatch: pytest.MonkeyPatch) 
 def framed(window: Window) -> Any:
     """The part that the frame lies around, which must be on the screen."""
     dock, light = window.dock, window.dock._spotlight
+    window.wait(lambda: light.isVisible() and not light.visibleRegion().isEmpty())
     window.settle(120)
-    assert light.isVisible() and not light.visibleRegion().isEmpty()
+    assert not light.visibleRegion().isEmpty(), "it stays there"
     target = getattr(dock, window.session.tour.step.part)
     assert light.geometry().contains(target.geometry())
     return target

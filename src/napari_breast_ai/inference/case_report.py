@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -179,7 +180,7 @@ def case_report(
         warnings=(
             *_written(volume, prediction),
             *doubts,
-            *(volume.warnings if prediction is None else prediction.warnings),
+            *_unnamed(volume, volume.warnings if prediction is None else prediction.warnings),
         ),
         slices=_key_slices(volume, fitting, prediction),
         heat="" if prediction is None else _heat(prediction),
@@ -193,6 +194,11 @@ def case_report(
         taught=() if bundle is None else taught_scores(bundle),
         judged="" if bundle is None else judged_on(bundle.evaluation),
     )
+
+
+def _unnamed(volume: DceVolume, warnings: Iterable[str]) -> list[str]:
+    """The warnings, those of the study without its folders, files and descriptions, which may name the patient."""
+    return [re.sub("“[^”]*”", "“…”", one) if one in volume.warnings else one for one in warnings]
 
 
 def _written(volume: DceVolume, prediction: Prediction | None) -> tuple[str, ...]:

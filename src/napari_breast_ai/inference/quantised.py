@@ -23,7 +23,7 @@ from ..models.bundle import Bundle
 from ..models.table_bundle import TableBundle
 from .engine import Engine, engine_for, fold_batch_norms
 from .errors import InferenceError
-from .runners import openvino_wishes
+from .runners import OneAtATime, openvino_wishes
 
 FAST = "fast"
 """The wish for it, among the names of engines."""
@@ -51,11 +51,11 @@ class Int8Runner:
         weights = np.frombuffer(parts[WEIGHTS], np.uint8)
         core = openvino.Core()
         loaded = core.read_model(model=parts[XML], weights=openvino.Tensor(weights))
-        self._run = core.compile_model(loaded, "CPU", openvino_wishes())
+        self._run = OneAtATime(core.compile_model(loaded, "CPU", openvino_wishes()))
 
     def features(self, images: Tensor) -> Tensor:
         """See `runners.Runner`."""
-        return torch.from_numpy(self._run(images.contiguous().numpy())[0].copy())
+        return self._run(images)
 
 
 def quantise(model: Composition, images: Tensor) -> dict[str, bytes]:

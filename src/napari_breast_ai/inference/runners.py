@@ -13,7 +13,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -73,6 +73,18 @@ class TorchRunner:
             return cast(Tensor, self._backbone(moved))
 
 
+class OneAtATime:
+    """A compiled OpenVINO model, which has one place for a request: a second thread waits until the first is done."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled, self._lock = compiled, Lock()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The first output for images float32 (n, 3, H, W)."""
+        with self._lock:
+            return torch.from_numpy(self._compiled(images.contiguous().numpy())[0].copy())
+
+
 class OpenVinoRunner:
     """OpenVINO on the CPU."""
 
@@ -102,11 +114,11 @@ class OpenVinoRunner:
         parts = _kept(model, self.name, convert)
         weights = np.frombuffer(parts["weights"], np.uint8)
         loaded = core.read_model(model=parts["xml"], weights=openvino.Tensor(weights))
-        self._run = core.compile_model(loaded, "CPU", openvino_wishes())
+        self._run = OneAtATime(core.compile_model(loaded, "CPU", openvino_wishes()))
 
     def features(self, images: Tensor) -> Tensor:
         """See `Runner`."""
-        return torch.from_numpy(self._run(images.contiguous().numpy())[0].copy())
+        return self._run(images)
 
 
 @contextmanager

@@ -91,6 +91,8 @@ class ReviewDock(Dock):
         outer.setContentsMargins(0, 0, 0, 4)
         self.tour = TourPanel(self.session, links)
         self._spotlight = Spotlight(column)
+        # What comes above the part, or in it, pushes it away.
+        self._spotlight.moved.connect(lambda: self._to_goal.start(50))
         links.connect(self.session.tour.changed, self._point)
         card = QVBoxLayout()
         card.setContentsMargins(8, 4, 8, 4)

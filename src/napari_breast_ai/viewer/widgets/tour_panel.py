@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QRectF, Qt
+from qtpy.QtCore import QEvent, QObject, QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
@@ -63,9 +63,14 @@ class TourPanel(QFrame):
 
 
 class Spotlight(QWidget):
-    """A frame around a widget, which lets the mouse through."""
+    """A frame around a widget, which lets the mouse through.
+
+    Attributes:
+        moved: emitted when the widget has another place or size.
+    """
 
     MARGIN = 3
+    moved = Signal()
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -90,6 +95,7 @@ class Spotlight(QWidget):
         """Go where the widget goes."""
         if watched is self._target and event.type() in (QEvent.Type.Move, QEvent.Type.Resize):
             self._follow()
+            self.moved.emit()
         return super().eventFilter(watched, event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
