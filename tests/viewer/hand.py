@@ -50,7 +50,7 @@ class Window:
         QTest.qWait(ms)
 
     def wait(self, true: Callable[[], bool]) -> None:
-        self.qtbot.waitUntil(true, timeout=60_000)
+        self.qtbot.waitUntil(true, timeout=180_000)
 
     def raise_dock(self, name: str) -> Any:
         """Bring a dock to the front of its tabs."""
