@@ -302,7 +302,7 @@ def test_the_table_follows_the_selection_and_the_brush(window: Window, phantom: 
     # Told times leave what was painted, as they leave the boxes; another study has nothing of it.
     painted = np.array(layer.data)
     show_instead(session, replace(phantom.volume, times=replace(phantom.volume.times)))
-    measured(window)
+    window.wait(lambda: len(lesions.found) == 3)
     assert look.info(kinetics.regions.layer)["volume"] is session.volume
     np.testing.assert_array_equal(kinetics.regions.layer.data, painted)
     assert lesions.found[-1].figures.voxels == found.figures.voxels
