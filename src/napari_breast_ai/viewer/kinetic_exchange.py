@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from psygnal import Signal
 
 from ..core import BreastAIError, Progress
-from .kinetic_fits import FILE, REGION, LesionFit, Plan, Settings, at_area, fit_lesion
+from .kinetic_fits import FILE, REGION, LesionFit, Plan, Settings, at_area, fit_lesion, same_voxels
 from .kinetic_look import CLASSES, EXCHANGE_NAMES, exchange_limits
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 VOLUME, LESION, T1 = "exchange", "exchange of the lesion", "t1"
+CHANGED = "What the maps were being fitted with has changed, so they were given up. Press “Make maps of” for new ones."
 
 
 class Exchange:
@@ -44,9 +45,13 @@ class Exchange:
         self.limits: dict[str, tuple[float, float]] = {}
         self.problem = ""
         self._from_headers = False
-        self._fitted: tuple[int, tuple[int, ...]] | None = None
-        self._artery: tuple[Any, ArterialInput] | None = None
-        kinetics.lesions.changed.connect(self._fit_lesion)
+        # How many studies were there before: what is asked of one is not answered to another.
+        self._studies = 0
+        # What the maps, those in the making and the arterial input are made of.
+        self._fitted: Plan | None = None
+        self._fitting: Plan | None = None
+        self._artery: tuple[Plan, ArterialInput] | None = None
+        kinetics.lesions.changed.connect(self._on_lesions)
         kinetics.lesions.current_changed.connect(self._fit_lesion)
         kinetics.changed.connect(self._on_phases)
 
@@ -68,10 +73,12 @@ class Exchange:
             self._fit_lesion()
 
     def tell(self, **changes: Any) -> None:
-        """Change settings by their names; what rests on them is made anew."""
+        """Change settings by their names; what rests on them is made anew, and maps that do go."""
+        before = self.settings.made_of()
         self.settings = replace(self.settings, **changes)
-        if set(changes) - {"where"}:
-            self._artery = None
+        # A file that is chosen again may have been written anew.
+        if "artery_file" in changes or self.settings.made_of() != before:
+            self._let_go()
             self._kinetics.curves.changed.emit()
             self._fit_lesion()
         self.changed.emit()
@@ -142,10 +149,10 @@ class Exchange:
         self._start_t1(work, "Read the T1 map")
 
     def _start_t1(self, work: Any, name: str) -> None:
-        session, volume = self._session, self._session.volume
+        session, study = self._session, self._studies
 
         def done(found: T1Map) -> None:
-            if session.volume is volume:
+            if self._studies == study:
                 self.tell(t1_map=found)
 
         session.workers.start(T1, name, work, done=done, failed=session.fail)
@@ -189,10 +196,7 @@ class Exchange:
             return None
         vessel: Area | None = None
         if settings.artery == REGION:
-            vessel = next(
-                (one.area for one in kinetics.lesions.found if one.number and one.key == settings.artery_key),
-                None,
-            )
+            vessel = self._vessel
             if vessel is None:
                 self.problem = "Paint a region in an artery, and choose it as the arterial input."
                 return None
@@ -207,6 +211,12 @@ class Exchange:
         except BreastAIError as error:
             self.problem = str(error)
             return None
+
+    @property
+    def _vessel(self) -> Area | None:
+        """The painted artery as it was last measured."""
+        found, key = self._kinetics.lesions.found, self.settings.artery_key
+        return next((one.area for one in found if one.number and one.key == key), None)
 
     def _fit_lesion(self) -> None:
         """Fit the lesion that is meant, in a thread; the last fit stays until the new one is there."""
@@ -223,15 +233,15 @@ class Exchange:
                 )
             self.changed.emit()
             return
-        kept = self._artery
+        kept = self._kept(plan)
 
         def work(progress: Progress) -> tuple[ArterialInput, LesionFit]:
-            arterial = plan.arterial() if kept is None else kept[1]
+            arterial = plan.arterial() if kept is None else kept
             return arterial, fit_lesion(plan, arterial, meant.area, progress)
 
         def done(found: tuple[ArterialInput, LesionFit]) -> None:
-            if self.settings is plan.settings and self._kinetics.volume is plan.volume:
-                self._artery = plan.settings, found[0]
+            if self._holds(plan):
+                self._artery = plan, found[0]
                 self.lesion = found[1]
                 self.changed.emit()
 
@@ -253,12 +263,12 @@ class Exchange:
             return
         shown = kinetics.thresholds.shown
         enhancing = self.settings.where == "enhancing"
-        kept = self._artery
+        kept = self._kept(plan)
 
         def work(progress: Progress) -> tuple[ArterialInput, Maps, dict[str, tuple[float, float]]]:
             from ..kinetics.pharmaco import pharmacokinetic_maps
 
-            arterial = plan.arterial() if kept is None else kept[1]
+            arterial = plan.arterial() if kept is None else kept
             region = found.initial >= shown if enhancing else None
             made = pharmacokinetic_maps(
                 plan.volume.data, plan.volume.times.start_s, plan.sequence, plan.t1, arterial,
@@ -266,40 +276,104 @@ class Exchange:
             )  # fmt: skip
             return arterial, made, exchange_limits(made)
 
-        def done(made: tuple[ArterialInput, Maps, dict[str, tuple[float, float]]]) -> None:
-            if kinetics.volume is plan.volume and kinetics.choice is not None:
-                self.maps, self.limits, self._fitted = made[1], made[2], self._fitted_to()
-                if self.settings is plan.settings:
-                    self._artery = plan.settings, made[0]
-                self.changed.emit()
-                kinetics.layers.show(map="ktrans")
+        def over() -> bool:
+            """Whether it was still wanted until now."""
+            wanted = self._fitting is plan
+            if wanted:
+                self._fitting = None
+            return wanted
 
-        session.workers.start(VOLUME, "Fit the volume", work, done=done, failed=session.fail)
+        def done(made: tuple[ArterialInput, Maps, dict[str, tuple[float, float]]]) -> None:
+            if not over():
+                return
+            if not self._holds(plan):
+                session.say(CHANGED)
+                return
+            self._clear()
+            self.maps, self.limits, self._fitted = made[1], made[2], plan
+            self._artery = plan, made[0]
+            self.changed.emit()
+            kinetics.layers.show(map="ktrans")
+
+        def failed(error: BaseException) -> None:
+            if over():
+                session.fail(error)
+
+        def cancelled() -> None:
+            over()
+
+        self._fitting = plan
+        session.workers.start(VOLUME, "Fit the volume", work, done=done, failed=failed, cancelled=cancelled)
         self.changed.emit()
 
     def forget(self) -> None:
         """Another study: nothing of it is known. The agent and the model are most likely the same."""
+        self._studies += 1
         for job in (VOLUME, LESION, T1):
             self._session.workers.cancel(job)
+        self._fitting = None
         self.settings = Settings(model=self.settings.model, relaxivity=self.settings.relaxivity)
-        self.lesion = self.maps = self._artery = None
-        self._from_headers, self.problem = False, ""
+        self._from_headers = False
+        self._begin()
+
+    def follow_study(self) -> None:
+        """The same images with other times, say: what was told and measured stays, what was fitted goes."""
+        self._session.workers.cancel(LESION)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is fitted yet."""
+        self.lesion, self.problem = None, ""
+        self._let_go()
         if self.watched:
             self._read_headers()
-        self.changed.emit()
+
+    def _holds(self, plan: Plan) -> bool:
+        """Whether study, phases and settings are still those of a plan."""
+        kinetics = self._kinetics
+        return (
+            kinetics.volume is plan.volume
+            and kinetics.choice is not None
+            and plan.baseline == self._baseline
+            and plan.settings.made_of() == self.settings.made_of()
+        )
+
+    def _kept(self, plan: Plan) -> ArterialInput | None:
+        """The arterial input of the last fit, where it is the plan's too."""
+        return self._artery[1] if self._artery is not None and self._artery[0].same_as(plan) else None
 
     def _on_phases(self) -> None:
         """Other phases, or phases that were moved: what was fitted to the old ones goes."""
-        self._artery = None
-        kinetics = self._kinetics
-        if self.maps is not None and kinetics.choice is not None and self._fitted != self._fitted_to():
-            self.maps = None
-            self.changed.emit()
-            if kinetics.layers.view.map in EXCHANGE_NAMES:
-                kinetics.layers.show(map=CLASSES)
+        plans = (self._fitted, self._fitting, None if self._artery is None else self._artery[0])
+        if any(plan is not None and not self._holds(plan) for plan in plans):
+            self._let_go()
 
-    def _fitted_to(self) -> tuple[int, tuple[int, ...]]:
-        return id(self._kinetics.volume), self._baseline
+    def _on_lesions(self) -> None:
+        """New figures: a painted artery may be another one, or gone, and what was fitted to the old one goes."""
+        kinetics = self._kinetics
+        # Without maps nothing is measured, and the artery may be where it was.
+        if kinetics.on and kinetics.maps is not None:
+            plan = self._fitting or self._fitted
+            if plan is not None and plan.vessel is not None and not same_voxels(plan.vessel, self._vessel):
+                self._let_go()
+        self._fit_lesion()
+
+    def _let_go(self) -> None:
+        """What was fitted goes, and what is being fitted is given up: it is not of what there is now."""
+        self._artery = None
+        if self._fitting is not None:
+            self._fitting = None
+            self._session.workers.cancel(VOLUME)
+            self._session.say(CHANGED)
+        self._clear()
+        self.changed.emit()
+
+    def _clear(self) -> None:
+        """Take the maps away; where one of them was shown, the kinetic classes are."""
+        self.maps = self._fitted = None
+        layers = self._kinetics.layers
+        if layers.view.map in EXCHANGE_NAMES:
+            layers.show(map=CLASSES)
 
 
 def _and(parts: list[str]) -> str:

@@ -64,6 +64,16 @@ class Settings:
             found.append("the agent's relaxivity")
         return found
 
+    def made_of(self) -> tuple[Any, ...]:
+        """What of it goes into a fit: where two settings have the same, the fits of a voxel are the same."""
+        artery: tuple[Any, ...] = (self.artery, self.arrival_s)
+        if self.artery == FILE:
+            artery = self.artery, self.artery_file
+        elif self.artery == REGION:
+            artery = self.artery, self.artery_key, self.blood_t1_s
+        before = self.t1_s if self.t1_map is None else self.t1_map
+        return self.model, before, self.repetition_ms, self.flip_deg, self.relaxivity, *artery
+
 
 @dataclass(frozen=True, eq=False)
 class LesionFit:
@@ -92,6 +102,15 @@ class Plan:
     t1: float | T1Map
     baseline: tuple[int, ...]
     vessel: Area | None
+
+    def same_as(self, other: Plan) -> bool:
+        """Whether both have the same arterial input, and fit a voxel alike."""
+        return (
+            self.volume is other.volume
+            and self.baseline == other.baseline
+            and self.settings.made_of() == other.settings.made_of()
+            and same_voxels(self.vessel, other.vessel)
+        )
 
     def arterial(self) -> ArterialInput:
         """The arterial input that the settings name."""
@@ -123,6 +142,13 @@ def fit_lesion(plan: Plan, arterial: ArterialInput, area: Area, progress: Progre
         block, times, plan.sequence, t1, arterial, model, plan.baseline, area.mask, progress=progress
     )
     return LesionFit(area.name, fit, maps.summary(), maps.notes)
+
+
+def same_voxels(one: Area | None, other: Area | None) -> bool:
+    """Whether two areas hold the same voxels, whatever their names."""
+    if one is None or other is None:
+        return one is other
+    return one.place == other.place and np.array_equal(one.mask, other.mask)
 
 
 def at_area(t1: float | T1Map, area: Area) -> float | T1Map:

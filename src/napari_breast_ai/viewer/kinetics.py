@@ -199,17 +199,20 @@ class Kinetics:
         before, self._study = self._study, self._session.volume
         reading, self._reading = self._reading, self._number()
         same = _same_images(before, self._study) and reading == self._reading
-        self.given = Given()
+        # Nothing of the old phases is drawn over the new ones, whoever asks while the parts follow.
+        self.choice = self.maps = None
+        if not same:
+            self.curves.forget()
+        if not same or not _same_phases(before, self._study):
+            self.given = Given()
         for kind in (KINETICS, PROJECT):
             self._session.workers.cancel(kind)
-        self.exchange.forget()
-        for part in (self.motion, self.regions, self.breasts):
+        for part in (self.exchange, self.motion, self.regions, self.breasts):
             if same:
                 part.follow_study()
             else:
                 part.forget()
         self.lesions.forget()
-        self.curves.forget()
         if self.watched:
             self.choose()
 
@@ -229,3 +232,10 @@ def _same_images(one: DceVolume | None, other: DceVolume | None) -> bool:
         return False
     series, now = set(one.identity.series_uids), set(other.identity.series_uids)
     return one.geometry.same_as(other.geometry) and (series == now or bool(series & now))
+
+
+def _same_phases(one: DceVolume | None, other: DceVolume | None) -> bool:
+    """Whether the numbers of the phases mean the same images."""
+    if one is None or other is None:
+        return False
+    return one.n_phases == other.n_phases and one.frames == other.frames

@@ -16,6 +16,8 @@ from .job_bar import JobBar
 from .section import Links, button, row, sentence
 
 if TYPE_CHECKING:
+    from ...kinetics.pharmaco import Maps
+    from ..kinetic_fits import LesionFit
     from ..session import Session
 
 _WHERE = {"enhancing": "what enhances", "tissue": "all tissue"}
@@ -180,11 +182,8 @@ class ExchangePanel(QWidget):
         self.problem.setVisible(bool(exchange.problem))
         self.answer.setText(self._answered())
         self.answer.setVisible(exchange.lesion is not None)
-        notes = exchange.maps.notes if exchange.maps is not None else ()
-        if exchange.lesion is not None and exchange.maps is None:
-            notes = exchange.lesion.notes
-        self.notes.setText(" ".join(notes))
-        self.notes.setVisible(bool(notes))
+        self.notes.setText(notes_of(exchange.lesion, exchange.maps))
+        self.notes.setVisible(bool(self.notes.text()))
         with QSignalBlocker(self.where):
             self.where.setCurrentIndex(self.where.findData(settings.where))
         self._enable()
@@ -260,6 +259,18 @@ class ExchangePanel(QWidget):
     def _map(self) -> None:
         if path := choose_t1_map(self):
             self._session.kinetics.exchange.read_t1(path)
+
+
+def notes_of(lesion: LesionFit | None, maps: Maps | None) -> str:
+    """What was assumed for the figures and the maps that are there, and what to beware of; what both say once."""
+    if lesion is None or maps is None:
+        return " ".join(lesion.notes if lesion is not None else maps.notes if maps is not None else ())
+    both = [one for one in lesion.notes if one in maps.notes]
+    parts = [" ".join(both)] if both else []
+    for name, notes in ((lesion.name, lesion.notes), ("The maps", maps.notes)):
+        if own := [one for one in notes if one not in both]:
+            parts.append(f"{name}: {' '.join(own)}")
+    return " ".join(parts)
 
 
 def _figure(name: str, value: float) -> str:
