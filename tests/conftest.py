@@ -79,3 +79,28 @@ def phantom_factory() -> Callable[..., Any]:
         return make_phantom(PhantomSpec(kind=kind, seed=seed, shape=shape, **more))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def dicom_of(
+    phantom_factory: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Any]:
+    """Put a phantom's DICOM into a folder and give the phantom: `dicom_of(folder, "siemens", "igm", seed=1)`.
+
+    Equal ones are written once and copied.
+    """
+    from napari_breast_ai.phantom import write_dicom
+
+    @cache
+    def written(vendor: str, kind: str, seed: int, shape: tuple[int, int, int]) -> Path:
+        folder = tmp_path_factory.mktemp("phantom") / "study"
+        write_dicom(phantom_factory(kind, seed=seed, shape=shape), folder, vendor)
+        return folder
+
+    def put(
+        folder: Path, vendor: str, kind: str, seed: int = 0, shape: tuple[int, int, int] = (6, 64, 64)
+    ) -> Any:
+        shutil.copytree(written(vendor, kind, seed, shape), folder)
+        return phantom_factory(kind, seed=seed, shape=shape)
+
+    return put

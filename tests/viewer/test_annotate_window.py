@@ -20,7 +20,6 @@ from napari_breast_ai.annotations.lesions import lesions
 from napari_breast_ai.annotations.protocol import BoxClass, read_protocol
 from napari_breast_ai.annotations.store import LineStore
 from napari_breast_ai.core import Box, BreastAIError
-from napari_breast_ai.phantom import write_dicom
 from napari_breast_ai.viewer import keeper, notices, reading, tasks
 from napari_breast_ai.viewer import layers as look
 
@@ -53,12 +52,11 @@ def case(window: Window) -> Window:
 
 
 @pytest.fixture
-def cases(tmp_path: Path, phantom_factory: Callable[..., Any]) -> Path:
+def cases(tmp_path: Path, dicom_of: Callable[..., Any]) -> Path:
     """A table of four studies, each in a folder of its own."""
     folder = tmp_path / "cases"
     for number, kind in enumerate(("igm", "nme", "normal", "igm")):
-        phantom = phantom_factory(kind, seed=number, shape=(6, 64, 64))
-        write_dicom(phantom, folder / f"case{number}", "siemens")
+        dicom_of(folder / f"case{number}", "siemens", kind, seed=number)
     lines = [
         f"P{number};case{number};{40 + number};{'left' if number % 2 else 'right'}" for number in range(4)
     ]

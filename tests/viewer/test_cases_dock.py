@@ -94,9 +94,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def case(tmp_path: Path, phantom_factory: Callable[..., Any]) -> Path:
+def case(tmp_path: Path, dicom_of: Callable[..., Any]) -> Path:
     folder = tmp_path / "case"
-    write_dicom(phantom_factory("nme", seed=2, shape=(6, 64, 64)), folder, "siemens")
+    dicom_of(folder, "siemens", "nme", seed=2)
     (folder / "letter.txt").write_text("no image")
     return folder
 

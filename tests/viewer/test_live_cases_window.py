@@ -15,7 +15,6 @@ from qtpy.QtTest import QTest
 from napari_breast_ai.annotations import Journal, Placing, journal_path
 from napari_breast_ai.core import Box
 from napari_breast_ai.models import load_bundle
-from napari_breast_ai.phantom import write_dicom
 from napari_breast_ai.study import read_study
 from napari_breast_ai.training import lessons
 from napari_breast_ai.training.live_scores import TAUGHT
@@ -36,12 +35,11 @@ def window(open_window: Callable[..., Window]) -> Window:
 
 
 @pytest.fixture
-def cases(tmp_path: Path, phantom_factory: Callable[..., Any]) -> Path:
+def cases(tmp_path: Path, dicom_of: Callable[..., Any]) -> Path:
     """Three studies: on the first and the second there are boxes from the day before."""
     folder = tmp_path / "cases"
     for number, kind in enumerate(("igm", "nme", "igm")):
-        phantom = phantom_factory(kind, seed=number, shape=(6, 64, 64))
-        write_dicom(phantom, folder / f"case{number}", "siemens")
+        phantom = dicom_of(folder / f"case{number}", "siemens", kind, seed=number)
         if number < 2:
             boxed(folder / f"case{number}", phantom.truth.boxes)
     (folder / "list.csv").write_text("case_id,path\n" + "".join(f"P{n},case{n}\n" for n in range(3)))

@@ -16,7 +16,6 @@ from napari_breast_ai.annotations import Journal, Placing, journal_path
 from napari_breast_ai.core import Box
 from napari_breast_ai.models import load_bundle
 from napari_breast_ai.models.pooling import AveragePooling
-from napari_breast_ai.phantom import write_dicom
 from napari_breast_ai.study import read_study
 from napari_breast_ai.viewer import notices, tasks
 from napari_breast_ai.viewer.widgets import live_panel
@@ -44,12 +43,11 @@ def window(
     made.__dict__.clear()
 
 
-def taught(window: Window, folder: Path, phantom_factory: Callable[..., Any], kinds: tuple[str, ...]) -> None:
+def taught(window: Window, folder: Path, dicom_of: Callable[..., Any], kinds: tuple[str, ...]) -> None:
     """A worklist of boxed phantoms, the first of them on the screen, its attention taught by its boxes."""
     for number, kind in enumerate(kinds):
-        phantom = phantom_factory(kind, seed=number, shape=(6, 64, 64))
         place = folder / f"case{number}"
-        write_dicom(phantom, place, "siemens")
+        phantom = dicom_of(place, "siemens", kind, seed=number)
         volume = read_study(place)
         journal = Journal(
             journal_path(place, volume.identity, "anna"),
@@ -73,9 +71,9 @@ def taught(window: Window, folder: Path, phantom_factory: Callable[..., Any], ki
 
 
 def test_the_bundle_comes_out_of_a_judged_training(
-    window: Window, tmp_path: Path, phantom_factory: Callable[..., Any]
+    window: Window, tmp_path: Path, dicom_of: Callable[..., Any]
 ) -> None:
-    taught(window, tmp_path / "cases", phantom_factory, ("igm", "nme") * 4)
+    taught(window, tmp_path / "cases", dicom_of, ("igm", "nme") * 4)
     session, training = window.session, window.session.training
     window.click(window.dock.live.save_button)
     window.wait(lambda: training.columns is not None and bool(training.order.table))
@@ -109,9 +107,9 @@ def test_the_bundle_comes_out_of_a_judged_training(
 
 
 def test_too_few_patients_are_said_and_an_unjudged_bundle_says_so(
-    window: Window, tmp_path: Path, phantom_factory: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    window: Window, tmp_path: Path, dicom_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taught(window, tmp_path / "cases", phantom_factory, ("igm", "nme", "igm"))
+    taught(window, tmp_path / "cases", dicom_of, ("igm", "nme", "igm"))
     session = window.session
     asked: list[str] = []
 
@@ -164,9 +162,9 @@ def test_too_few_patients_are_said_and_an_unjudged_bundle_says_so(
 
 
 def test_without_a_worklist_and_without_an_attention(
-    window: Window, tmp_path: Path, phantom_factory: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    window: Window, tmp_path: Path, dicom_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taught(window, tmp_path / "cases", phantom_factory, ("igm",))
+    taught(window, tmp_path / "cases", dicom_of, ("igm",))
     session = window.session
     session.reading.close()
     why: list[str] = []
