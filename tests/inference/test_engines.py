@@ -59,6 +59,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
     monkeypatch.setattr(engine, "installed", lambda: ("fake",))
     monkeypatch.setattr(engine, "WORTHWHILE", 3)
     monkeypatch.setattr("napari_breast_ai.inference.prediction.WORTHWHILE", 3)
+    # Which is the fastest here is no matter of these tests.
+    monkeypatch.setattr(engine, "fastest", lambda runners, images: runners[-1])
     engine._engines.clear()
     return kind
 
@@ -123,6 +125,39 @@ def test_wishes_that_cannot_be_met(
     engine.FAST["absent"] = ("extra", fake)
     with pytest.raises(InferenceError, match=r"pip install “napari-breast-ai.extra.”"):
         predict(volume, bundle, device="cpu", engine="absent")
+
+
+def test_the_fastest_is_taken_and_torch_may_be_it(
+    volume: DceVolume,
+    bundles: Callable[[str], Bundle],
+    fake: type[Fake],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = bundles("gated")
+    monkeypatch.setattr(engine, "fastest", lambda runners, images: runners[0])
+    found = predict(volume, bundle, device="cpu")
+    assert "Features computed by torch" in found.input
+    assert "Fake 1.0 would be no faster than torch" in found.input
+    asked = predict(volume, bundle, device="cpu", engine="fake")
+    assert "Features computed by Fake 1.0" in asked.input, "who asks for one gets it"
+
+
+def test_each_is_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clocked:
+        alone = False
+
+        def __init__(self, *seconds: float) -> None:
+            self.seconds = list(seconds)
+
+        def features(self, images: torch.Tensor) -> torch.Tensor:
+            now[0] += self.seconds.pop(0)
+            return images
+
+    now = [0.0]
+    monkeypatch.setattr(engine.time, "perf_counter", lambda: now[0])
+    runners = [Clocked(1.0, 1.0, 1.0), Clocked(9.0, 0.5, 9.0), Clocked(0.7, 0.7, 0.7)]
+    assert engine.fastest(runners, torch.zeros(1)) is runners[1], "the best of three"
+    assert not any(one.seconds for one in runners)
 
 
 MODELS = ["demo-attention-squeezenet", "attention-resnet50", "attention-mobilenet-v3"]
