@@ -28,7 +28,7 @@ check: $(VENV)/.dev
 	$(BIN)/npe2 validate napari_breast_ai
 	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
-bench: system $(VENV)/.dev
+bench: system $(VENV)/.bench
 	$(BIN)/python benchmarks/bench_explain.py --write
 	$(BIN)/python benchmarks/bench_inference.py --write
 	$(BIN)/python benchmarks/bench_study.py --write
@@ -42,6 +42,7 @@ bench: system $(VENV)/.dev
 	$(BIN)/python benchmarks/bench_radiomics.py --write
 	$(BIN)/python benchmarks/bench_pharmaco.py --write
 	$(BIN)/python benchmarks/bench_cohorts.py --write
+	$(BIN)/python benchmarks/bench_range.py --write
 
 soak: system $(VENV)/.test
 	$(SCREEN) $(BIN)/python benchmarks/soak.py
@@ -80,6 +81,11 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@ $(VENV)/.app $(VENV)/.test
+
+# With the engines and the compiler that the benchmarks measure.
+$(VENV)/.bench: pyproject.toml constraints.txt $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,openvino,onnx,numba]"
+	@touch $@
 
 clean:
 	rm -rf build dist site demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
