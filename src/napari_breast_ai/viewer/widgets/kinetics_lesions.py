@@ -229,9 +229,9 @@ class LesionsPanel(QWidget):
         self.fraction.setEnabled(kinetics.maps is not None)
         with QSignalBlocker(self.fraction):
             self.fraction.setValue(round(100 * regions.growing.fraction))
-        for one, value in ((self.least, regions.growing.least), (self.margin, regions.growing.margin_mm)):
-            with QSignalBlocker(one):
-                one.setValue(round(value))
+        for field, value in ((self.least, regions.growing.least), (self.margin, regions.growing.margin_mm)):
+            with QSignalBlocker(field):
+                field.setValue(round(value))
         with QSignalBlocker(self.fill):
             self.fill.setChecked(regions.growing.fill)
         self.number.setText(f"down to {self.fraction.value()} %")

@@ -90,6 +90,10 @@ class ReviewDock(Dock):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 4)
         self.tour = TourPanel(self.session, links)
+        # A part gets its height with the events that wait.
+        self._to_goal = QTimer(self)
+        self._to_goal.setSingleShot(True)
+        self._to_goal.timeout.connect(self._arrive)
         self._spotlight = Spotlight(column)
         # What comes above the part, or in it, pushes it away.
         self._spotlight.moved.connect(lambda: self._to_goal.start(50))
@@ -107,11 +111,7 @@ class ReviewDock(Dock):
         links.connect(self.session.study_changed, self._on_study)
         links.connect(self.session.prediction_changed, self._on_prediction)
         self._answered = self._held = False
-        # A part gets its height with the events that wait.
         self._goal: Section = self.result
-        self._to_goal = QTimer(self)
-        self._to_goal.setSingleShot(True)
-        self._to_goal.timeout.connect(self._arrive)
 
     def bring_up(self, part: Section) -> None:
         """Scroll so that a part stands at the top, or as far up as there is something below it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QRectF, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QRectF, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
