@@ -13,6 +13,7 @@ from PIL import Image
 from qtpy.QtCore import Qt
 
 from conftest import make_volume
+from napari_breast_ai.inference.questions.place import place
 from napari_breast_ai.models import RECIPES, ImageSource, PreparationSpec, build, load_bundle, save_bundle
 from napari_breast_ai.study import read_study
 from napari_breast_ai.viewer import layers as look
@@ -126,3 +127,23 @@ def test_boxes_on_a_screen_teach_the_part_that_the_model_sees(window: Window, tm
     cell = np.unravel_index(int(maps.argmax()), maps.shape)
     y, x = prediction.cell_to_pixel(*cell)
     assert 64 < y < 88 and 148 < x < 172, "the box has taught another place"
+
+
+def test_on_the_real_slice_the_map_gathers_in_the_box(window: Window, data_dir: Path) -> None:
+    """The model has seen phantoms only; a box around the ring shows it where to look."""
+    session = window.session
+    session.show_study(read_study(data_dir / "breast_dce_invivo"))
+    session.set_bundle(load_bundle("demo-attention-squeezenet"))
+    window.viewer.reset_view()
+    session.go_to(0, 10)
+    window.settle(100)
+    window.press(Qt.Key.Key_W)
+    window.press(Qt.Key.Key_B)
+    window.drag((96, 85), (124, 112))
+    taught(window, 1)
+    shape = session.volume.geometry.shape[1:]
+    before, after = (
+        place(one.attention[0], session.journal.boxes, shape)
+        for one in (session.live._own, session.prediction)
+    )
+    assert after.peak_inside and after.mass > 1.5 * before.mass
