@@ -16,6 +16,7 @@ from PIL import Image
 from napari_breast_ai.core import Box, DceVolume, Prediction
 from napari_breast_ai.inference import InferenceError, draw_overlay, predict, rank_slices, write_prediction
 from napari_breast_ai.inference import write as writing
+from napari_breast_ai.inference.write import REMARKS
 from napari_breast_ai.models.bundle import Bundle
 
 BOXES = (Box(3, 9.5, 19.5, 29.5, 39.5, "NME", author="reader"),)
@@ -65,7 +66,8 @@ def test_everything_is_written(prediction: Prediction, volume: DceVolume, tmp_pa
 
     with files[1].open(newline="") as opened:
         rows = list(csv.reader(opened))
-    assert rows[0] == ["slice", "lesion", "IGM", "NME"]
+    assert rows[0] == ["slice", "lesion", "IGM", "NME", *REMARKS]
+    assert {tuple(row[4:]) for row in rows[1:]} == {("gated", "", "not compared", "")}
     assert [row[0] for row in rows[1:]] == ["0", "1", "2", "3", "4", "case"]
     assert float(rows[3][2]) == pytest.approx(float(prediction.probabilities["IGM"][2]), abs=1e-6)
 
@@ -82,7 +84,7 @@ def test_an_open_case_is_null_and_empty(prediction: Prediction, volume: DceVolum
     none = replace(prediction.case, probabilities={"lesion": 0.1, "IGM": None, "NME": None})
     files = write_prediction(replace(prediction, case=none), volume, tmp_path / "out", top=0)
     assert json.loads(files[0].read_text())["case"]["probabilities"]["IGM"] is None
-    assert files[1].read_text().splitlines()[-1] == "case,0.100000,,"
+    assert files[1].read_text().splitlines()[-1].startswith("case,0.100000,,,")
     assert len(files) == 3
 
 

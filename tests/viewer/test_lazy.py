@@ -110,7 +110,7 @@ def test_the_first_slice_is_shown_before_the_rest_is_read(
     limits = tuple(session.showing.dynamic.contrast_limits)
     assert limits[1] > limits[0] + 10, "the contrast is that of the slice, not of the empty ones"
     with pytest.raises(BreastAIError, match="still being read"):
-        session.set_bundle(SimpleNamespace(spec=None, evaluation={}, ref=None))
+        session.set_bundle(SimpleNamespace(spec=None, ranges=None, evaluation={}, ref=None))
         tasks.run_model(session)
     gate.open.set()
     qtbot.waitUntil(lambda: not session.workers.running(tasks.PIXELS), timeout=60_000)
@@ -158,7 +158,7 @@ def test_stopped_half_way(session: Session, folder: Path, gate: Gate, told: list
     assert session.volume is not None and not session.complete
     assert any("slices are empty" in sentence for sentence in told)
     assert not session.volume.data[~session.loader.loaded].any()
-    session.set_bundle(SimpleNamespace(spec=None, evaluation={}, ref=None))
+    session.set_bundle(SimpleNamespace(spec=None, ranges=None, evaluation={}, ref=None))
     with pytest.raises(BreastAIError, match="not been read completely"):
         tasks.run_model(session)
     told.clear()

@@ -42,6 +42,7 @@ def test_picture_report_and_scores_are_written(
     assert panel.report.isEnabled() and not panel.table.isEnabled()
     tasks.run_model(session)
     window.wait(lambda: session.prediction is not None and not session.prediction.pending)
+    window.wait(lambda: not session.range.at_work)
 
     window.click(panel.picture)
     assert not panel.note.isVisible(), "the person thought better of it"
@@ -55,7 +56,11 @@ def test_picture_report_and_scores_are_written(
     places.append(tmp_path / "scores.csv")
     window.click(panel.table)
     rows = list(csv.reader((tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()))
-    assert rows[0] == ["slice", "lesion", "IGM", "NME"] and rows[-1][0] == "case" and len(rows) == 14
+    assert (
+        rows[0][:5] == ["slice", "lesion", "IGM", "NME", "model"]
+        and rows[-1][0] == "case"
+        and len(rows) == 14
+    )
 
     QTest.keyClicks(panel.subject, "Case 7")
     for name in ("report.html", "report.pdf"):

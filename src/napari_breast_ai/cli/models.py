@@ -62,7 +62,7 @@ def _predict(arguments: argparse.Namespace, progress: Progress) -> None:
         progress=progress,
     )
     ranged = check_range(volume, bundle.spec.preparation, bundle.ranges)
-    written = write_prediction(prediction, volume, out, top=arguments.top, boxes=boxes)
+    written = write_prediction(prediction, volume, out, top=arguments.top, boxes=boxes, ranged=ranged)
     if arguments.report:
         from ..inference.case_page import write_case_page
         from ..inference.case_report import case_report

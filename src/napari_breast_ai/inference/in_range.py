@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import DceVolume
+from ..core import DceVolume, Progress, silent
 from ..models import PreparationSpec
 from ..models.ranges import BODY, Range, StudyFacts, TrainingRanges
 from .errors import InferenceError
@@ -59,6 +59,11 @@ class RangeReport:
         return any(finding.severity != "note" for finding in self.findings)
 
     @property
+    def like(self) -> bool | None:
+        """The study is like those of the training; None where nothing tells what these were."""
+        return False if self.outside else True if self.known else None
+
+    @property
     def doubts(self) -> tuple[str, ...]:
         """Why not, in sentences; () where nothing speaks against it."""
         return tuple(finding.text for finding in self.findings if finding.severity != "note")
@@ -85,6 +90,7 @@ def check_range(
     preparation: PreparationSpec,
     ranges: TrainingRanges | None,
     vectors: NDArray[np.floating[Any]] | None = None,
+    progress: Progress = silent,
 ) -> RangeReport:
     """Hold a study against what a model was trained on.
 
@@ -93,34 +99,61 @@ def check_range(
         preparation: of the model.
         ranges: of the model's bundle; None where it has none: then only what is wrong with any model is found.
         vectors: backbone features of the slices that were run, averaged over each slice, (n, C); None before the run.
+        progress: told between its parts; may cancel.
     """
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        progress(done, _STEPS, "Comparing the study with the training")
+        done += 1
+
+    step()
     try:
         plan = plan_images(volume, preparation)
     except InferenceError as error:
         return RangeReport((Finding("input", "unusable", str(error)),), ranges is not None)
+    step()
     order = [Finding("contrast", "outside", text) for text in phase_order(volume, plan.floor)]
-    found = list(order) or list(_pixels(volume, plan))
+    found = list(order) or list(_pixels(volume, plan, step))
+    step()
     if ranges is None:
         found.append(UNKNOWN)
     else:
         facts = study_facts(volume, plan)
         found += _choices(facts, ranges)
         found += [one for one in _numbers(facts, ranges) if not (order and one.about == "contrast")]
-    compared = ranges is not None and ranges.features is not None and vectors is not None
-    if compared:
-        found += feature_findings(vectors, ranges)
-    found.sort(key=lambda finding: ("unusable", "outside", "note").index(finding.severity))
-    return RangeReport(tuple(found), ranges is not None, compared)
+    return with_features(RangeReport(_gravest_first(found), ranges is not None), vectors, ranges)
 
 
-def _pixels(volume: DceVolume, plan: ImagePlan) -> Iterator[Finding]:
+def with_features(
+    report: RangeReport, vectors: NDArray[np.floating[Any]] | None, ranges: TrainingRanges | None
+) -> RangeReport:
+    """What was found before the run, and what the slices look like to the model; arguments as for `check_range`."""
+    if ranges is None or ranges.features is None or vectors is None:
+        return report
+    found = (*report.findings, *feature_findings(vectors, ranges))
+    return replace(report, findings=_gravest_first(found), features=True)
+
+
+def _gravest_first(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(found, key=lambda finding: ("unusable", "outside", "note").index(finding.severity)))
+
+
+_STEPS = 5
+"""Parts of the check before the run, between which it can be cancelled."""
+
+
+def _pixels(volume: DceVolume, plan: ImagePlan, step: Callable[[], None]) -> Iterator[Finding]:
     """What is wrong with any model, where contrast agent comes after the pre-contrast phase."""
+    step()
     if (exchange := late_order(volume, plan.floor)) is not None:
         seen = {plan.phase, *plan.phases} & set(exchange.phases)
         text = (
             exchange.text if seen else f"{exchange.text} The model sees neither of them; kinetic curves do."
         )
         yield Finding("contrast", "outside" if seen else "note", text)
+    step()
     if (fat := uneven_fat(volume, plan.phase)) is not None:
         yield Finding("fat suppression", "outside", fat.text)
 

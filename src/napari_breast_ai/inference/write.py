@@ -7,9 +7,9 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from .. import __version__
 from ..core import Box, DceVolume, Prediction
 from .errors import InferenceError
 from .overlay import draw_overlay, rank_slices
+
+if TYPE_CHECKING:
+    from .in_range import RangeReport
 
 SCHEMA = "napari-breast-ai/prediction"
 VERSION = 1
@@ -36,6 +39,7 @@ def write_prediction(
     top: int = 3,
     boxes: Collection[Box] = (),
     index: _Index | None = None,
+    ranged: RangeReport | None = None,
 ) -> tuple[Path, ...]:
     """Write a prediction into a folder. Everything is written beside it first and moved there when it is
     complete.
@@ -48,6 +52,7 @@ def write_prediction(
         boxes: to draw.
         index: of the study's files; their numbers go into prediction.json (no file names: they can hold a
             name).
+        ranged: whether the study is like those that the model was trained on; it goes into probabilities.csv.
 
     Returns:
         The files, prediction.json first.
@@ -68,7 +73,8 @@ def write_prediction(
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as room:
             new = Path(room) / "new"
             new.mkdir()
-            (new / CSV_FILE).write_bytes(prediction_csv(prediction).encode())
+            like, doubts = (None, ()) if ranged is None else (ranged.like, ranged.doubts)
+            (new / CSV_FILE).write_bytes(prediction_csv(prediction, like=like, doubts=doubts).encode())
             _write_maps(new / MAPS_FILE, prediction, volume)
             for name, position in pictures.items():
                 draw_overlay(prediction, position, volume, boxes).save(new / name)
@@ -187,15 +193,35 @@ def _file_numbers(index: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def prediction_csv(prediction: Prediction) -> str:
-    """The scores as a table: a row for each slice, and one for the case with an empty cell where nothing was asked."""
+REMARKS = ("model", "remark", "like the training", "doubts")
+"""Columns behind those of the labels, the same in all rows."""
+
+_LIKE = {True: "yes", False: "no", None: "not compared"}
+
+
+def prediction_csv(
+    prediction: Prediction, *, taught: bool = False, like: bool | None = None, doubts: Sequence[str] = ()
+) -> str:
+    """The scores as a table: a row for each slice, and one for the case with an empty cell where nothing was asked.
+
+    Behind the labels stand the model, whether boxes have taught the scores, and whether they are certain (`REMARKS`).
+
+    Args:
+        prediction: whose scores.
+        taught: they were taught live.
+        like: the study is like those that the model was trained on; None: it was not compared.
+        doubts: why the scores are not to be taken as certain, in sentences.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["slice", *prediction.labels])
+    writer.writerow(["slice", *prediction.labels, *REMARKS])
+    remark = "scores taught live, not calibrated" if taught else ""
+    remarks = (prediction.model.name, remark, _LIKE[like], " ".join(doubts))
     for i, z in enumerate(prediction.slices):
-        writer.writerow([z, *(f"{float(prediction.probabilities[k][i]):.6f}" for k in prediction.labels)])
+        scores = (f"{float(prediction.probabilities[k][i]):.6f}" for k in prediction.labels)
+        writer.writerow([z, *scores, *remarks])
     case = (prediction.case.probabilities[label] for label in prediction.labels)
-    writer.writerow(["case", *("" if value is None else f"{value:.6f}" for value in case)])
+    writer.writerow(["case", *("" if value is None else f"{value:.6f}" for value in case), *remarks])
     return out.getvalue()
 
 

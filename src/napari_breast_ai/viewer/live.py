@@ -52,6 +52,8 @@ class Live:
         self._showing = False
         # Boxes and slices without a lesion of the study that `_kept` belongs to.
         self._said: tuple[tuple[Box, ...], tuple[int, ...]] = ((), ())
+        # Those at which a run was stopped or failed: it is not begun again for them.
+        self._stopped_at: tuple[tuple[Box, ...], tuple[int, ...]] | None = None
         # Of another study under the same model: solving goes on from there.
         self._last: LiveFit | None = None
         self._log: object = None
@@ -102,6 +104,7 @@ class Live:
         if on == self.on:
             return
         self.on = on
+        self.begun()
         if on:
             self._session.set_display(attention=True)
             self._look()
@@ -117,6 +120,7 @@ class Live:
         if all_cases == self.all_cases and not self.others.stopped:
             return
         self.all_cases = all_cases
+        self.begun()
         self._look()
         self._teach()
         self.changed.emit()
@@ -126,15 +130,33 @@ class Live:
         if on == self.with_scores:
             return
         self.with_scores = on
+        self.begun()
         self._teach()
         self.changed.emit()
 
     def reset(self) -> None:
         """Begin again at the model's own attention; the boxes that are there teach it from there."""
         self._learner = self._marker = self._last = None
+        self.begun()
         self._show_own()
         self._look()
         self._teach()
+
+    def begun(self) -> None:
+        """Somebody asks for a run of the model, or for what needs one."""
+        self._stopped_at = None
+
+    def stopped(self) -> None:
+        """A run was stopped or has failed: it is not begun again by itself until there is another box."""
+        self._stopped_at = self._boxed()
+
+    def _boxed(self) -> tuple[tuple[Box, ...], tuple[int, ...]]:
+        """Boxes, and slices said to show no lesion, of the study on the screen."""
+        volume, journal = self._session.volume, self._session.journal
+        if volume is None or journal is None:
+            return (), ()
+        empty = tuple(range(volume.n_slices)) if journal.empty_case else tuple(journal.empty_slices)
+        return tuple(journal.boxes), empty
 
     def _look(self) -> None:
         """At the other cases, where they are to teach."""
@@ -152,12 +174,10 @@ class Live:
             return
         if session.opinions.held is not None:
             return  # what the model looks at is part of its answer, and that waits
-        boxes, empty = tuple(journal.boxes), tuple(journal.empty_slices)
-        if journal.empty_case:
-            empty = tuple(range(volume.n_slices))
+        boxes, empty = said = self._boxed()
         kept = self.keep()
         assert kept is not None
-        self._said = (boxes, empty)
+        self._said = said
         others = self.others.others() if self.all_cases else ()
         own = self._own
         # What another model said before this one was chosen has nothing to do with this one's feature maps.
@@ -169,7 +189,7 @@ class Live:
                     "attention. Choose a model with a smaller backbone.",
                     once=True,
                 )
-            elif (boxes or empty) and not session.workers.running(tasks.RUN):
+            elif (boxes or empty) and said != self._stopped_at and not session.workers.running(tasks.RUN):
                 try:
                     tasks.run_model(session, stay=True, with_maps=True)
                 except BreastAIError as error:
@@ -233,6 +253,7 @@ class Live:
     def _forget(self) -> None:
         session = self._session
         bundle = slice_model(session)
+        self.begun()
         if self._kept is not None and not (
             session.volume is not None
             and bundle is not None

@@ -55,7 +55,8 @@ class Readout:
         large = self._session.presenter.on
         lines = describe(self._session)
         if large:
-            lines = [*said_of_case(self._session), *lines]
+            said = said_of_case(self._session)
+            lines = [*said, *(line for line in lines if line not in said)]
         size = LARGE if large else SIZE
         text = "\n".join(fitted(lines, self._session.viewer.canvas.size[1], size))
         # With every slice napari would check each of these anew.
@@ -84,12 +85,13 @@ class Readout:
 
 
 def said_of_case(session: Session) -> list[str]:
-    """What the model says of the whole case, in a line."""
+    """What the model says of the whole case in a line, and whether that is certain."""
     if session.prediction is None:
         return []
     scores = session.prediction.case.probabilities
     case = "Case, taught live, not calibrated:   " if session.live.scores_taught else "Case:   "
-    return [case + "   ".join(f"{k} {'–' if v is None else f'{v:.2f}'}" for k, v in scores.items())]
+    line = case + "   ".join(f"{k} {'–' if v is None else f'{v:.2f}'}" for k, v in scores.items())
+    return [line, *filter(None, [session.range.doubt])]
 
 
 def fitted(lines: Iterable[str], width: int, size: int = SIZE) -> list[str]:
@@ -132,8 +134,8 @@ def describe(session: Session) -> list[str]:
                 lines.append("   ".join(scores))
             if session.live.scores_taught:
                 lines.append("Scores taught live, not calibrated")
-            if session.range.outside:
-                lines.append("Not certain: the study is unlike the model's training")
+            if doubt := session.range.doubt:
+                lines.append(doubt)
         else:
             lines.append("This slice is still to come" if prediction.pending else "This slice was not scored")
     if caption := session.kinetics.layers.caption:

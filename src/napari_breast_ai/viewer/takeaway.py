@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 KIND = "takeaway"
+COMPARING = "The study is being compared with what the model was trained on."
 
 
 def save_picture(session: Session, path: Path) -> Path:
@@ -36,16 +37,20 @@ def save_table(session: Session, path: Path) -> Path:
     """Write the scores of the case and of every slice as CSV.
 
     Raises:
-        BreastAIError: no model has run, or the file cannot be written.
+        BreastAIError: no model has run, something of it is still at work, or the file cannot be written.
     """
     from ..inference.write import prediction_csv
 
-    if session.prediction is None:
+    prediction, watch = session.prediction, session.range
+    if prediction is None:
         raise BreastAIError("There are no scores yet. Run a model first.")
-    if session.prediction.pending:
+    if prediction.pending:
         raise BreastAIError("The model is still at work. Write the scores when all slices are there.")
+    if watch.at_work:
+        raise BreastAIError(f"{COMPARING} Write the scores when that is known.")
     path = path if path.suffix else path.with_name(f"{path.name}.csv")
-    return _written("table", path, prediction_csv(session.prediction))
+    text = prediction_csv(prediction, taught=session.live.scores_taught, like=watch.like, doubts=watch.doubts)
+    return _written("table", path, text)
 
 
 def save_report(session: Session, path: Path, subject: str = "") -> None:
@@ -71,8 +76,9 @@ def save_report(session: Session, path: Path, subject: str = "") -> None:
     if bundle is not None and (prediction is None or bundle.ref != prediction.model):
         bundle = None
     asked = session.questions.in_words()
-    report = session.range.report
-    doubts = () if report is None or prediction is None else report.doubts
+    if prediction is not None and session.range.at_work:
+        raise BreastAIError(f"{COMPARING} Make the report when that is known.")
+    doubts = () if prediction is None else session.range.doubts
     opinions = [one.sentence for one in session.journal.opinions] if session.journal is not None else []
     if session.kinetics.breasts.pending:
         raise BreastAIError("The breasts are being measured. Make the report when their figures are there.")

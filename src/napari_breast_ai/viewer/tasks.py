@@ -179,7 +179,8 @@ def run_model(
     session: Session, slices: Sequence[int] | None = None, stay: bool = False, with_maps: bool = False
 ) -> None:
     """Run the session's model on some slices, or on all, and show what it says as it comes: first the slice on the
-    screen, then outwards from it. Stopped or failed, it leaves what was there before.
+    screen, then outwards from it. Stopped or failed, it leaves what was there before. Where the model has answered all
+    that is asked, its answer stays until the new one is complete.
 
     With `stay` the slice on the screen stays; else the most telling one comes, unless the person has moved meanwhile.
     `with_maps`: the feature maps are wanted in memory too, as live attention needs them. A model of a lesion's features
@@ -208,9 +209,13 @@ def run_model(
     boxes = (session.journal.boxes if session.journal is not None else ()) or None
     kept = session.live.keep()
     assert kept is not None
-    before, start = session.live.own, session.slice_index
+    # An answer that waits for the reader's own is on no screen.
+    before, start = session.opinions.held or session.live.own, session.slice_index
     if before is not None and before.pending:
         before = None  # of a run that this one replaces
+    wanted = set(range(volume.n_slices) if slices is None else slices)
+    answered = before is not None and before.model == bundle.ref and wanted <= set(before.slices)
+    session.live.begun()
     news = News()
 
     def work(progress: Progress, tell: Tell) -> Any:
@@ -224,7 +229,7 @@ def run_model(
             kept=kept,
             engine="fast" if kept.precision == "int8" else "auto",
             start=start,
-            partial=lambda make: news.offer(make, tell),
+            partial=None if answered else lambda make: news.offer(make, tell),
             with_maps=with_maps,
             progress=progress,
         )
@@ -244,8 +249,11 @@ def run_model(
             session.recall.write()
 
     def as_before() -> None:
-        """What was there before the run, in place of what it had shown."""
-        if session.volume is volume and session.live.own is not before:
+        """What was there before the run, in place of what it had shown or kept back."""
+        if session.volume is not volume:
+            return
+        session.live.stopped()
+        if (session.opinions.held or session.live.own) is not before:
             session.set_prediction(before)
 
     def failed(error: BaseException) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def bar_brush(session: Session, widget: QWidget, color: str) -> QBrush:
-    """What a probability's bar on a widget is filled with: its colour, or hatched where the study is out of range."""
-    if session.range.outside:
+    """What a probability's bar on a widget is filled with: its colour, or hatched where it is not certain."""
+    if session.range.doubt:
         return QBrush(on_ground(widget, color), Qt.BrushStyle.BDiagPattern)
     return QBrush(QColor(color))

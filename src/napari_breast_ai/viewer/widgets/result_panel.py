@@ -112,9 +112,9 @@ class ResultPanel(Section):
         self._show_position()
 
     def _doubt(self) -> None:
-        # Bars of a study out of range are hatched.
-        self.bars.update()
-        self.strip.update()
+        # Bars of an answer that is not certain are hatched.
+        for bars in (self.bars, self.strip, self.lesions.bars):
+            bars.update()
 
     def _show_boxes(self) -> None:
         volume, journal = self._session.volume, self._session.journal
