@@ -174,6 +174,7 @@ def test_scores_are_taught_on_request_and_say_so(window: Window, cases: Path) ->
     assert shown.model.name.endswith(TAUGHT) and shown.gradcam is own.gradcam
     for text in (shown.case.rule, window.dock.result.rule.text(), window.dock.result.warnings.text()):
         assert "taught live by" in text and "of 2 cases" in text and "not calibrated" in text
+    assert "not of the model that is chosen" not in window.dock.result.warnings.text()
     assert "Scores taught live, not calibrated" in session.readout.text
     window.click(panel.scores)
     window.wait(lambda: session.live.scores is None)

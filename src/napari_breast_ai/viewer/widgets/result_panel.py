@@ -99,9 +99,11 @@ class ResultPanel(Section):
             self.strip.set_scores(prediction.slices, prediction.probabilities if prediction.slices else {})
             # What is to be said of the study stands under it already.
             said = [text for text in prediction.warnings if text not in volume.warnings]
-            if bundle is not None and bundle.ref != prediction.model:
+            # Scores that boxes have taught are still the model's that they were taught from.
+            answered = (self._session.live.own or prediction).model
+            if bundle is not None and bundle.ref != answered:
                 said.insert(
-                    0, f"These are answers of “{prediction.model.name}”, not of the model that is chosen now."
+                    0, f"These are answers of “{answered.name}”, not of the model that is chosen now."
                 )
             self.warnings.setText("\n".join(said))
             self.warnings.setVisible(bool(said))
