@@ -168,3 +168,25 @@ def test_motion_asks_for_the_phase_before_contrast(at_once: Session, monkeypatch
     monkeypatch.setattr("napari_breast_ai.kinetics.motion.correct_motion", pytest.fail)
     kinetics.motion.correct()
     assert "choose it under Phases first" in told[-1] and kinetics.motion.corrected is None
+
+
+def test_a_correction_that_leaves_with_its_study_chooses_no_phases(
+    at_once: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_breast_ai.kinetics.motion import Corrected
+
+    volume = make_volume()
+    moved = replace(volume, data=volume.data + 1)
+    kinetics = watched(at_once, volume)
+    monkeypatch.setattr(
+        "napari_breast_ai.kinetics.correct_motion",
+        lambda *_: Corrected(moved, volume, 0, (0.0,) * 4, (0.0,) * 4),
+    )
+    kinetics.motion.correct()
+    assert kinetics.motion.used and kinetics.volume is moved
+    chosen: list[DceVolume | None] = []
+    choose = kinetics.choose
+    monkeypatch.setattr(kinetics, "choose", lambda: (chosen.append(kinetics.volume), choose()))
+    following = make_volume(uid="9")
+    at_once.show_study(following)
+    assert len(chosen) == 1 and chosen[0] is following and kinetics.motion.corrected is None

@@ -165,10 +165,12 @@ class Motion:
         if self._layer is not None and event.value is self._layer:
             self._layer = None
             if self.corrected is not None:
-                if look.info(event.value).get("volume") is not self._session.volume:
+                leaves = look.info(event.value).get("volume") is not self._session.volume
+                if leaves:
                     self._left = self.corrected, self.used
                 self.corrected, used = None, self.used
                 self.used = False
                 self.changed.emit()
-                if used and self._session.volume is not None:
+                # Where the study leaves, the phases of the next one are chosen when it is there.
+                if used and not leaves:
                     self._kinetics.choose()
