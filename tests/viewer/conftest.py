@@ -56,6 +56,15 @@ def _fewer_objects_to_search() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _vispy_remembers() -> Iterator[None]:
+    from remembered import remember
+
+    with pytest.MonkeyPatch.context() as patch:
+        remember(patch)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_BREAST_AI_DATA", str(tmp_path / "user-data"))

@@ -47,7 +47,8 @@ class Window:
         self.settle()
 
     def settle(self, ms: int = 50) -> None:
-        QTest.qWait(ms)
+        # Not QTest.qWait: vispy puts a loop in its place that never sleeps, and other threads get little done meanwhile.
+        self.qtbot.wait(ms)
 
     def wait(self, true: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(true, timeout=180_000)
