@@ -17,7 +17,7 @@ from napari_breast_ai.inference import (
     prepare,
     to_input,
 )
-from napari_breast_ai.inference.preparation import ImageMaker
+from napari_breast_ai.inference.images import ImageMaker
 from napari_breast_ai.inference.resizing import interpolate, resize
 from napari_breast_ai.models import ImageSource, PreparationSpec
 
@@ -252,9 +252,13 @@ def test_images_are_the_grey_slices_resized_and_in_the_mode(mode: str, dtype: ty
         atol = 1e-3 if mode == "caffe" else 1e-5
         torch.testing.assert_close(to_input(grey, spec), wanted, rtol=0, atol=atol)
         for layout in (torch.channels_last, torch.contiguous_format):
-            images = ImageMaker(volume, plan, layout)([2, 0, 1])
-            torch.testing.assert_close(images, wanted, rtol=0, atol=atol)
-            assert images.is_contiguous(memory_format=layout)
+            for count in (1, 2, 3):
+                maker = ImageMaker(volume, plan, layout, threads=count)
+                images = maker([2, 0, 1])
+                torch.testing.assert_close(images, wanted, rtol=0, atol=atol)
+                assert images.is_contiguous(memory_format=layout)
+                # Alone, its channels are shared out.
+                assert torch.equal(maker([0]), images[1:2]) and maker([]).shape == (0, *images.shape[1:])
 
 
 def test_devices() -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from napari_breast_ai.inference.engine import fold_batch_norms
-from napari_breast_ai.inference.runners import one_thread, with_fixed_pools
+from napari_breast_ai.inference.runners import with_fixed_pools
+from napari_breast_ai.inference.threads import one_thread
 from napari_breast_ai.models.bundle import Bundle
 
 

@@ -19,18 +19,11 @@ if TYPE_CHECKING:
     from .device import choose_device
     from .engine import Engine, choose_engine, engine_for, engine_ready
     from .explanation import Explained, explain
+    from .images import PreparedImages, grey_slices, make_images, prepare, to_input
     from .kept import KeptFeatures
     from .lesion_scores import LesionScores, score_lesions
     from .prediction import conclude, predict, probe
-    from .preparation import (
-        ImagePlan,
-        PreparedImages,
-        grey_slices,
-        make_images,
-        plan_images,
-        prepare,
-        to_input,
-    )
+    from .preparation import ImagePlan, plan_images
     from .table_prediction import predict_table
 
 _LATER = {
@@ -49,12 +42,12 @@ _LATER = {
     "probe": "prediction",
     "predict_table": "table_prediction",
     "ImagePlan": "preparation",
-    "PreparedImages": "preparation",
-    "grey_slices": "preparation",
-    "make_images": "preparation",
+    "PreparedImages": "images",
+    "grey_slices": "images",
+    "make_images": "images",
     "plan_images": "preparation",
-    "prepare": "preparation",
-    "to_input": "preparation",
+    "prepare": "images",
+    "to_input": "images",
 }
 
 __all__ = [

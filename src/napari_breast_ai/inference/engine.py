@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,8 @@ from ..models import Composition
 from .device import choose_device
 from .errors import InferenceError
 from .explanation import Explained, explain
-from .runners import FAST, Runner, TorchRunner, installed, one_thread
+from .runners import FAST, Runner, TorchRunner, installed
+from .threads import one_thread
 from .tracing import trace
 
 AGREE = 1e-3
@@ -74,13 +75,22 @@ def engine_for(model: Composition, device: torch.device) -> Engine:
 
 
 def _known(model: Composition, device: torch.device) -> _Known:
-    tensors = [*model.parameters(), *model.buffers()]
-    state = (device, tuple((tensor.data_ptr(), tensor._version) for tensor in tensors))
+    state = (device, tuple(_states(model)))
     with _lock:
         known = _engines.get(model)
         if known is None or known.state != state:
             known = _engines[model] = _Known(state, Engine(model, device))
         return known
+
+
+def _states(model: nn.Module) -> Iterator[tuple[int, int]]:
+    """Where each tensor of a model lies, and how often it was changed. `parameters` would look for doubles, and take
+    twice as long.
+    """
+    for module in model.modules():
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None:
+                yield tensor.data_ptr(), tensor._version
 
 
 def chosen_engine(model: Composition, device: torch.device, wish: str = AUTO) -> tuple[Engine, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial as bind
 from typing import Any
@@ -20,11 +21,12 @@ from .engine import AUTO, WORTHWHILE, Engine, choose_engine, chosen_engine, engi
 from .ensemble import FoldHeads, with_folds
 from .errors import InferenceError
 from .explanation import Explained
+from .images import ImageMaker, make_images
 from .kept import KeptFeatures
-from .preparation import ImageMaker, ImagePlan, make_images, plan_images
+from .preparation import ImagePlan, plan_images
 from .quantised import FAST, fast_engine
-from .runners import one_thread
 from .streaming import Rows, Seen, batches
+from .threads import one_thread
 
 Partial = Callable[[Callable[[], Prediction]], None]
 """Told after a batch: a function that gives the prediction as far as it has come. Not calling it costs nothing."""
@@ -93,23 +95,23 @@ def predict(
     folds = FoldHeads(bundle, place)
     fast: Engine | None = None
     maker: ImageMaker | None = None
-    for part in batches(chosen, batch, start):
-        features = None if kept is None else kept.get(part)
-        if features is None and fast is None:
-            fast, said = _engine(volume, bundle, plan, chosen, place, engine, rows, start, partial)
-            seen, maker = seen.by(fast.runner, said), ImageMaker(volume, plan, fast.runner.layout)
-        with one_thread(fast is not None and fast.runner.alone):
+    with ExitStack() as threads:
+        for part in batches(chosen, batch, start):
+            features = None if kept is None else kept.get(part)
             if features is None:
-                assert fast is not None and maker is not None
+                if fast is None or maker is None:
+                    fast, said = _engine(volume, bundle, plan, chosen, place, engine, rows, start, partial)
+                    seen, maker = seen.by(fast.runner, said), ImageMaker(volume, plan, fast.runner.layout)
+                    threads.enter_context(one_thread(fast.runner.alone))
                 features = fast.features(maker(part))
                 if kept is not None:
                     kept.put(part, features)
             features = features.to(place)
             rows.add(part, replace(plain.explain(features), of_folds=folds.logits(features)))
-        if partial is not None and rows.pending:
-            partial(bind(_so_far, volume, bundle, rows, seen))
-        progress(len(chosen) - rows.pending, len(chosen), "Predicting")
-    found = conclude(volume, bundle, *rows.so_far(), seen, boxes)
+            if partial is not None and rows.pending:
+                partial(bind(_so_far, volume, bundle, rows, seen))
+            progress(len(chosen) - rows.pending, len(chosen), "Predicting")
+        found = conclude(volume, bundle, *rows.so_far(), seen, boxes)
     if kept is not None:
         kept.conclude(rows, seen)
     return found

@@ -1,31 +1,21 @@
-"""From a dynamic study to what a backbone sees."""
+"""From a dynamic study to what a backbone sees: which image, and how its values become grey."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..core import DceVolume
 from ..models import CHANGE_PERCENT, ImageSource, PreparationSpec
 from .errors import InferenceError
-from .fieldofview import FieldOfView, cut_out, find_field
-from .resizing import resize
-
-# Source of both: the preprocessing of the Caffe model zoo, and of torchvision's ImageNet weights.
-_CAFFE_BGR = (104.0, 117.0, 123.0)
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from .fieldofview import FieldOfView, find_field
 
 _SAMPLE = 1_000_000
 # Below this part of the brightest tissue (99.5th percentile) a voxel counts as air.
 _AIR = 0.05
-# What a part of the reference's value is multiplied with, so that the largest change is half of the grey values.
-_FULL = torch.tensor(50 / CHANGE_PERCENT)
 
 
 @dataclass(frozen=True)
@@ -60,34 +50,6 @@ class ImagePlan:
     def region(self) -> tuple[int, int, int, int] | None:
         """(y0, x0, y1, x1), what the model saw of each slice: rows y0 to y1 - 1, columns x0 to x1 - 1. None: all."""
         return None if self.field is None else self.field.region
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedImages:
-    """Images as a backbone wants them.
-
-    Attributes:
-        images: float32 (n, 3, H, W).
-        description: which image of the study they show, in a sentence.
-        plan: how they were made.
-    """
-
-    images: Tensor
-    description: str
-    plan: ImagePlan
-
-
-def prepare(volume: DceVolume, spec: PreparationSpec, slices: Sequence[int]) -> PreparedImages:
-    """Prepare the slices of a study for a model.
-
-    The phase and the window come from the whole volume, so that a slice looks the same alone and among
-    others.
-
-    Raises:
-        InferenceError: the study lacks the phase or a slice.
-    """
-    plan = plan_images(volume, spec)
-    return PreparedImages(make_images(volume, plan, slices), plan.description, plan)
 
 
 def plan_images(volume: DceVolume, spec: PreparationSpec) -> ImagePlan:
@@ -197,149 +159,6 @@ def choose_phase(volume: DceVolume, source: ImageSource) -> int:
             "dynamic series or choose another model."
         )
     return volume.pre_contrast + number
-
-
-def grey_slices(volume: DceVolume, plan: ImagePlan, slices: Sequence[int]) -> NDArray[np.float32]:
-    """The slices as grey values 0..1, float32 (n, 1 or 3, rows, columns), before resizing. Rows and columns are
-    those of the plan's region.
-
-    Raises:
-        InferenceError: the study lacks a slice.
-    """
-    chosen = list(slices)
-    values = np.empty((len(chosen), len(plan.phases), *volume.data.shape[2:]), np.float32)
-    maker = ImageMaker(volume, plan)
-    for images, z in zip(torch.from_numpy(values), chosen, strict=True):
-        maker.cut_off(z, images)
-        for image, change in zip(images, plan.changes, strict=True):
-            if change:
-                image += 0.5
-            else:
-                image /= plan.window[1] - plan.window[0]
-    return values if plan.field is None else cut_out(values, plan.field)
-
-
-def make_images(volume: DceVolume, plan: ImagePlan, slices: Sequence[int]) -> Tensor:
-    """The slices as a backbone wants them, float32 (n, 3, H, W), channels last in memory.
-
-    Raises:
-        InferenceError: the study lacks a slice.
-    """
-    return ImageMaker(volume, plan)(slices)
-
-
-class ImageMaker:
-    """Makes images of a study, one slice after another in the same memory.
-
-    New memory takes as long to get as to fill, and one slice stays in the processor's cache while it is worked on.
-
-    Args:
-        volume: the study.
-        plan: which images are made of it.
-        layout: of the images in memory.
-    """
-
-    def __init__(
-        self, volume: DceVolume, plan: ImagePlan, layout: torch.memory_format = torch.channels_last
-    ) -> None:
-        self._volume, self._plan, self._layout = volume, plan, layout
-        shape = volume.data.shape[2:]
-        self._values = torch.empty(1, len(plan.phases), *shape)
-        self._other, self._reference, self._factor = torch.empty(3, *shape)
-        self._air = torch.empty(shape, dtype=torch.bool)
-        width = plan.window[1] - plan.window[0]
-        self._scale = [1.0 if change else 1 / width for change in plan.changes]
-        self._offset = [0.5 if change else 0.0 for change in plan.changes]
-
-    def __call__(self, slices: Sequence[int]) -> Tensor:
-        """Images float32 (n, 3, H, W), as the backbone wants them.
-
-        Raises:
-            InferenceError: the study lacks a slice.
-        """
-        spec, field = self._plan.spec, self._plan.field
-        found = torch.empty(len(slices), 3, *spec.size, memory_format=self._layout)
-        for i, z in enumerate(slices):
-            self.cut_off(z, self._values[0])
-            seen = self._values if field is None else torch.from_numpy(cut_out(self._values.numpy(), field))
-            _scaled(seen, spec, self._scale, self._offset, found[i : i + 1])
-        return found
-
-    def cut_off(self, z: int, images: Tensor) -> None:
-        """The values of one slice into float32 (1 or 3, rows, columns), not yet scaled, cut off where grey ends: from
-        the window's lower value, as 0, to its width; a change from -0.5 to 0.5.
-
-        Raises:
-            InferenceError: the study lacks the slice.
-        """
-        plan, volume = self._plan, self._volume
-        if not 0 <= z < volume.n_slices:
-            raise InferenceError(f"The study has no slice {z}; its slices are 0 to {volume.n_slices - 1}.")
-        whole = volume.data.dtype.kind in "iub"
-        for image, phase in zip(images, plan.phases, strict=True):
-            self._read(phase, z, image)
-        if any(plan.changes):
-            self._read(plan.phase, z, self._reference)
-            if not whole:
-                self._reference.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-            # Air's change is none.
-            torch.le(self._reference, plan.floor, out=self._air)
-            torch.div(_FULL, self._reference, out=self._factor).masked_fill_(self._air, 0.0)
-        if plan.subtracted:
-            self._read(volume.pre_contrast, z, self._other)
-        low, high = plan.window
-        for image, change in zip(images, plan.changes, strict=True):
-            if change:
-                image.sub_(self._reference).mul_(self._factor)
-                if not whole:
-                    image.nan_to_num_(nan=-0.5).masked_fill_(self._air, 0.0)
-                image.clamp_(-0.5, 0.5)
-            else:
-                if plan.subtracted:
-                    image.sub_(self._other)
-                if low:
-                    image.sub_(low)
-                if not whole:
-                    image.nan_to_num_(nan=0.0)
-                image.clamp_(0.0, float(np.float32(high - low)))
-
-    def _read(self, phase: int, z: int, image: Tensor) -> None:
-        image.numpy()[:] = self._volume.data[phase, z]
-
-
-def to_input(grey: Tensor, spec: PreparationSpec) -> Tensor:
-    """Grey values 0..1 (n, 1 or 3, rows, columns), resized and in the mode of the weights, (n, 3, H, W)."""
-    count = grey.shape[1]
-    return _scaled(grey, spec, [1.0] * count, [0.0] * count, grey.new_empty(len(grey), 3, *spec.size))
-
-
-def _scaled(
-    values: Tensor, spec: PreparationSpec, scale: Sequence[float], offset: Sequence[float], out: Tensor
-) -> Tensor:
-    """Values (n, 1 or 3, rows, columns), of which scale · value + offset is the grey, resized and in the mode of the
-    weights, into (n, 3, H, W).
-    """
-    if tuple(values.shape[2:]) != tuple(spec.size):
-        values = resize(values, spec.size)
-    for channel, (factor, shift) in enumerate(_modes(spec.mode)):
-        image = min(channel, values.shape[1] - 1)
-        # Both steps in one, which also puts the memory into order.
-        torch.add(
-            torch.tensor(offset[image] * factor + shift),
-            values[:, image],
-            alpha=scale[image] * factor,
-            out=out[:, channel],
-        )
-    return out
-
-
-def _modes(mode: str) -> list[tuple[float, float]]:
-    """For each channel what grey values are multiplied with, and what is added then."""
-    if mode == "caffe":
-        return [(255.0, -mean) for mean in _CAFFE_BGR]
-    if mode == "torchvision":
-        return [(1 / std, -mean / std) for mean, std in zip(_MEAN, _STD, strict=True)]
-    return [(1.0, 0.0)] * 3
 
 
 def _window(

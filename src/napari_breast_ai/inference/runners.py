@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -41,7 +40,7 @@ class Runner(Protocol):
         name: of the engine, with its version.
         precision: "float32" or "int8".
         layout: of the images in memory that it takes without a copy.
-        alone: whether it has threads of its own, which torch's would disturb: see `one_thread`.
+        alone: whether it has threads of its own, which torch's would disturb: see `threads.one_thread`.
     """
 
     name: str
@@ -119,27 +118,6 @@ class OpenVinoRunner:
     def features(self, images: Tensor) -> Tensor:
         """See `Runner`."""
         return self._run(images)
-
-
-@contextmanager
-def one_thread(wanted: bool = True) -> Iterator[None]:
-    """Within it torch computes on the calling thread alone.
-
-    torch's threads stay awake for a while after each piece of work and wait for the next; another engine would share
-    the processor with them.
-    """
-    count = torch.get_num_threads()
-    if wanted and count > 1:
-        torch.set_num_threads(1)
-        # The number is of this thread, but also what threads that come later begin with: they keep theirs.
-        other = Thread(target=torch.set_num_threads, args=(count,))
-        other.start()
-        other.join()
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != count:
-            torch.set_num_threads(count)
 
 
 def openvino_wishes() -> dict[str, Any]:

@@ -25,9 +25,10 @@ from ..files import write_whole
 from ..models.bundle import Bundle
 from ..models.ranges import FeatureSpace
 from .aggregation import boxed_slices
+from .images import grey_slices
 from .kept import KeptFeatures
 from .overlay import rank_slices
-from .preparation import grey_slices, plan_images
+from .preparation import plan_images
 
 SCHEMA, VERSION = "napari-breast-ai/similar", 1
 INDEX, VECTORS, PICTURES = "index.json", "vectors.npz", "pictures"

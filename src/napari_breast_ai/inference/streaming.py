@@ -97,8 +97,9 @@ class Rows:
         """
         if not self.known.any():
             raise LookupError("No slice has been computed yet.")
-        rows = np.flatnonzero(self.known).tolist()
-        part = {name: values[rows] for name, values in self._parts.items()}
+        rows = np.flatnonzero(self.known)
+        # Not by torch, which would wake its threads for it.
+        part = {name: torch.from_numpy(values.numpy()[rows]) for name, values in self._parts.items()}
         found = Explained(
             part["logits"], part.get("attention"), part["gradcam"], part.get("of_tasks"), part.get("of_folds")
         )

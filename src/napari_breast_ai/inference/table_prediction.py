@@ -16,9 +16,10 @@ from ..models.table_spec import Block, RadiomicsSpec
 from .device import choose_device
 from .engine import engine_for
 from .errors import InferenceError
+from .images import make_images
 from .lesion_regions import Region, regions_of_boxes
 from .prediction import origin_warning
-from .preparation import make_images, plan_images
+from .preparation import plan_images
 from .radiomics import feature_names, lesion_image, library, radiomics
 
 _BATCH = 8

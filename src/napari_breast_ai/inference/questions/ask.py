@@ -19,7 +19,8 @@ from ..device import choose_device
 from ..engine import engine_for
 from ..errors import InferenceError
 from ..explanation import Explained, explain
-from ..preparation import make_images, plan_images
+from ..images import make_images
+from ..preparation import plan_images
 from . import table
 from .alike import (
     TOP,
