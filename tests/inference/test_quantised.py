@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -108,19 +108,11 @@ def test_what_another_file_of_8_bits_gave_is_not_used_again(
 def test_what_is_not_in_8_bits_is_in_single_precision_on_every_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[dict[str, object]] = []
-
-    class Core:
-        def read_model(self, **_: object) -> None:
-            """There is nothing to read."""
-
-        def compile_model(self, model: object, device: str, wishes: dict[str, object]) -> None:
-            asked.append({"device": device, **wishes})
-
     # OpenVINO stood in for: what is tested is what is asked of it.
-    library = SimpleNamespace(Core=Core, Tensor=lambda raw: raw)
+    library = MagicMock()
     monkeypatch.setitem(sys.modules, "openvino", library)
     monkeypatch.setattr(quantised, "version", lambda name: "1")
     quantised.Int8Runner(PARTS)
-    (wishes,) = asked
-    assert (wishes["device"], wishes["INFERENCE_PRECISION_HINT"]) == ("CPU", "f32")
+    asked = [call.args[1:] for call in library.Core().compile_model.call_args_list]
+    assert [device for device, _ in asked] == ["CPU", "CPU"]
+    assert {wishes["INFERENCE_PRECISION_HINT"] for _, wishes in asked} == {"f32"}

@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from ..models.bundle import Bundle
 from ..models.table_bundle import TableBundle
 from .engine import Engine, engine_for, fold_batch_norms
 from .errors import InferenceError
-from .runners import OneAtATime, openvino_wishes
+from .openvino_model import OpenVinoModel
 
 FAST = "fast"
 """The wish for it, among the names of engines."""
@@ -45,13 +44,8 @@ class Int8Runner:
     alone = True
 
     def __init__(self, parts: dict[str, bytes]) -> None:
-        import openvino
-
         self.name = f"OpenVINO {version('openvino')}"
-        weights = np.frombuffer(parts[WEIGHTS], np.uint8)
-        core = openvino.Core()
-        loaded = core.read_model(model=parts[XML], weights=openvino.Tensor(weights))
-        self._run = OneAtATime(core.compile_model(loaded, "CPU", openvino_wishes()))
+        self._run = OpenVinoModel(parts[XML], parts[WEIGHTS])
 
     def features(self, images: Tensor) -> Tensor:
         """See `runners.Runner`."""

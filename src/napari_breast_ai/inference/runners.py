@@ -12,7 +12,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from threading import Lock
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -24,6 +23,7 @@ from torch.nn import functional
 from ..models import Composition
 from ..models.backbones import with_cells
 from .cache import FeatureCache, backbone_hash
+from .openvino_model import OpenVinoModel
 from .tracing import trace
 
 _FORMAT = 1
@@ -72,18 +72,6 @@ class TorchRunner:
             return cast(Tensor, self._backbone(moved))
 
 
-class OneAtATime:
-    """A compiled OpenVINO model, which has one place for a request: a second thread waits until the first is done."""
-
-    def __init__(self, compiled: Any) -> None:
-        self._compiled, self._lock = compiled, Lock()
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """The first output for images float32 (n, 3, H, W)."""
-        with self._lock:
-            return torch.from_numpy(self._compiled(images.contiguous().numpy())[0].copy())
-
-
 class OpenVinoRunner:
     """OpenVINO on the CPU."""
 
@@ -95,7 +83,6 @@ class OpenVinoRunner:
         import openvino
 
         self.name = f"OpenVINO {version('openvino')}"
-        core = openvino.Core()
 
         def convert() -> dict[str, bytes]:
             example = _example(model)
@@ -111,23 +98,11 @@ class OpenVinoRunner:
                 return {"xml": file.read_bytes(), "weights": file.with_suffix(".bin").read_bytes()}
 
         parts = _kept(model, self.name, convert)
-        weights = np.frombuffer(parts["weights"], np.uint8)
-        loaded = core.read_model(model=parts["xml"], weights=openvino.Tensor(weights))
-        self._run = OneAtATime(core.compile_model(loaded, "CPU", openvino_wishes()))
+        self._run = OpenVinoModel(parts["xml"], parts["weights"])
 
     def features(self, images: Tensor) -> Tensor:
         """See `Runner`."""
         return self._run(images)
-
-
-def openvino_wishes() -> dict[str, Any]:
-    """How OpenVINO runs a model, so that it says the same on every processor."""
-    return {
-        # Unasked it would take half precision where a processor has it, for what is not in 8 bits too.
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
 
 
 class OnnxRunner:

@@ -1,0 +1,65 @@
+"""A model that OpenVINO runs on the CPU: one slice on all threads, or several slices, each on a thread of its own."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class OpenVinoModel:
+    """A backbone on the CPU.
+
+    A thread that has a slice for itself keeps its maps in its own cache and waits for no other: several slices take
+    about half the time that they take as a batch on all threads.
+
+    Args:
+        xml: the model as OpenVINO writes it, images (n, 3, H, W) to features (n, C, h, w).
+        weights: its weights.
+    """
+
+    def __init__(self, xml: bytes, weights: bytes) -> None:
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(model=xml, weights=openvino.Tensor(np.frombuffer(weights, np.uint8)))
+        model.reshape([1, *(size.get_length() for size in list(model.input().partial_shape)[1:])])
+        threads = torch.get_num_threads()
+        self._alone = core.compile_model(model, "CPU", _wishes("LATENCY", threads))
+        several = core.compile_model(model, "CPU", _wishes("THROUGHPUT", threads) | {"NUM_STREAMS": threads})
+        self._shape = tuple(several.output().shape)[1:]
+        self._queue = openvino.AsyncInferQueue(several, threads)
+        self._queue.set_callback(_take)
+        # One place for a request, and one queue: a second thread waits until the first is done.
+        self._lock = Lock()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features float32 (n, C, h, w) of images float32 (n, 3, H, W)."""
+        given = images.contiguous().numpy()
+        with self._lock:
+            if len(given) == 1:
+                return torch.from_numpy(self._alone(given)[0].copy())
+            found = np.empty((len(given), *self._shape), np.float32)
+            for i in range(len(given)):
+                self._queue.start_async({0: given[i : i + 1]}, (found, i), share_inputs=True)
+            self._queue.wait_all()
+        return torch.from_numpy(found)
+
+
+def _take(request: Any, place: tuple[NDArray[np.float32], int]) -> None:
+    """Put what a request found into its row."""
+    found, i = place
+    found[i] = request.get_output_tensor(0).data[0]
+
+
+def _wishes(hint: str, threads: int) -> dict[str, Any]:
+    return {
+        # Unasked it would take half precision where a processor has it, for what is not in 8 bits too.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": hint,
+        "INFERENCE_NUM_THREADS": threads,
+    }
