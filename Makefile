@@ -49,6 +49,7 @@ soak: system $(VENV)/.test
 
 kill: $(VENV)/.test
 	$(BIN)/python benchmarks/kill.py
+	NBAI_SEQUENCES=3000 $(BIN)/python -m pytest -q tests/annotations/test_sequences.py
 	$(BIN)/python benchmarks/kill_train.py
 
 docs: $(VENV)/.dev

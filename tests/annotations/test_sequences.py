@@ -23,6 +23,9 @@ from kill import ACTIONS, act, box, placing, said
 
 PLACING = placing()
 
+DRAWN = int(os.environ.get("NBAI_SEQUENCES", "900"))
+"""Sequences that are drawn; `make kill` draws more."""
+
 Sequences = st.lists(st.tuples(st.sampled_from(sorted(ACTIONS)), st.integers(0, 1 << 16)), max_size=8)
 
 
@@ -113,10 +116,10 @@ def check(
         assert said(after) == said(torn) and not after.warnings
 
 
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=DRAWN, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=Sequences, where=st.floats(0, 1))
-def test_9000_sequences_in_memory(memory: Memory, sequence: list[tuple[str, int]], where: float) -> None:
-    """3,000 that hypothesis draws, each also shuffled, and backwards with other boxes."""
+def test_sequences_in_memory(memory: Memory, sequence: list[tuple[str, int]], where: float) -> None:
+    """Those that hypothesis draws, each also shuffled, and backwards with other boxes."""
     path = Path("case/boxes.jsonl")
 
     def cut(at: int) -> None:
@@ -128,9 +131,9 @@ def test_9000_sequences_in_memory(memory: Memory, sequence: list[tuple[str, int]
         check(path, lambda: len(memory.files.get(path, b"")), cut, one, where)
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=DRAWN // 3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=Sequences, where=st.floats(0, 1))
-def test_1000_sequences_in_files(fast_disk: Path, sequence: list[tuple[str, int]], where: float) -> None:
+def test_sequences_in_files(fast_disk: Path, sequence: list[tuple[str, int]], where: float) -> None:
     path = fast_disk / "boxes.jsonl"
     path.unlink(missing_ok=True)
     check(
