@@ -117,8 +117,8 @@ class ImageMaker:
             parts = [(i, images) for i in range(len(slices))]
         else:
             # One slice alone is waited for: its images are shared out.
-            parts = [(i, images[k :: len(desks)]) for i in range(len(slices)) for k in range(len(desks))]
-            parts = [part for part in parts if part[1]]
+            some = -(-len(images) // len(desks))
+            parts = [(i, images[k : k + some]) for i in range(len(slices)) for k in images[::some]]
         desks = desks[: len(parts)]
 
         def work(number: int) -> None:
@@ -230,18 +230,28 @@ def _scaled(
     """Values (n, k, rows, columns), of which scale · value + offset is the grey, resized and in the mode of the
     weights, into those channels of (n, 3, H, W) that show one of `which`, the k images that they are.
     """
-    if tuple(values.shape[2:]) != tuple(spec.size):
-        values = resize(values, spec.size)
-    for channel, (factor, shift) in enumerate(_modes(spec.mode)):
-        image = min(channel, len(scale) - 1)
-        if image in which:
-            # Both steps in one, which also puts the memory into order.
-            torch.add(
-                torch.tensor(offset[image] * factor + shift),
-                values[:, which.index(image)],
-                alpha=scale[image] * factor,
-                out=out[:, channel],
-            )
+    size = (int(spec.size[0]), int(spec.size[1]))
+    steps = [
+        (channel, min(channel, len(scale) - 1), factor, shift)
+        for channel, (factor, shift) in enumerate(_modes(spec.mode))
+        if min(channel, len(scale) - 1) in which
+    ]
+    shown = out[:, steps[0][0] : steps[-1][0] + 1]
+    if shown.shape[:2] == values.shape[:2] and shown.is_contiguous():
+        resize(values, size, out=shown)
+        for channel, image, factor, shift in steps:
+            out[:, channel].mul_(scale[image] * factor).add_(offset[image] * factor + shift)
+        return
+    if tuple(values.shape[2:]) != size:
+        values = resize(values, size)
+    for channel, image, factor, shift in steps:
+        # Both steps in one, which also puts the memory into order.
+        torch.add(
+            torch.tensor(offset[image] * factor + shift),
+            values[:, which.index(image)],
+            alpha=scale[image] * factor,
+            out=out[:, channel],
+        )
 
 
 def _modes(mode: str) -> list[tuple[float, float]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(images: Tensor, size: tuple[int, int], out: Tensor | None = None) -> Tensor:
     """Resize images (n, c, rows, columns) to (n, c, height, width).
 
     A new row is a weighted sum of a few old ones, and so is a new column. Both are taken as rows, with a transposition
@@ -18,18 +18,25 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     Args:
         images: float32 on the CPU; others are left to torch.
         size: (height, width).
+        out: float32 (n, c, height, width), is filled where it is given.
 
     Returns:
-        What torch gives, to the rounding of float32; not contiguous.
+        What torch gives, to the rounding of float32: `out`, or else new memory, not contiguous.
     """
     if images.device.type != "cpu" or images.dtype != torch.float32 or images.requires_grad:
-        return interpolate(images, size)
+        found = interpolate(images, size)
+        return found if out is None else out.copy_(found)
     count, channels, rows, columns = images.shape
     planes = count * channels
     with torch.no_grad():
         lower = _sum_rows(images.reshape(planes * rows, columns), _taps(rows, size[0], planes))
         turned = _sum_rows(lower.t().contiguous(), _taps(columns, size[1], 1))
-    return turned.view(size[1], count, channels, size[0]).permute(1, 2, 3, 0)
+    if out is not None and out.is_contiguous():
+        # As one matrix, which is turned block by block.
+        out.view(planes * size[0], size[1]).copy_(turned.t())
+        return out
+    found = turned.view(size[1], count, channels, size[0]).permute(1, 2, 3, 0)
+    return found if out is None else out.copy_(found)
 
 
 def interpolate(images: Tensor, size: tuple[int, int]) -> Tensor:
