@@ -4,10 +4,11 @@
 
 A phantom of 6 phases in the Review dock, with the demonstration model's attention and Grad-CAM, ten boxes and the
 readout, in a window of 1600 × 1000. Plain napari beside it has, in a window of that size with a dock as wide: the same
-image, the two maps as image layers of the same sizes and scales, a Shapes layer with the same boxes, and a text that
-stays; a third window has napari's own text of the slice in its place, which changes with every step, as our readout
-does: napari paints once more whenever a text changes. A step is a press of the key Down; its time runs until a picture
-begun after it has come on the screen and the window has nothing more to do. The windows take turns, step by step.
+image, the two maps as image layers of the same sizes and scales, a Shapes layer with the same boxes, napari's scale bar
+as ours has it, and a text that stays; a third window has napari's own text of the slice in its place, which changes
+with every step, as our readout does: napari paints once more whenever a text changes. A step is a press of the key
+Down; its time runs until a picture begun after it has come on the screen and the window has nothing more to do. The
+windows take turns, step by step.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def plain(session: Any, title: str, tells_slice: bool) -> Any:
         viewer.canvas.overlays["text"] = TextOverlay(
             position="top_left", font_size=10, visible=True, color="white", box=False, text="plain napari"
         )
+    viewer.canvas.overlays["scale_bar"].visible = session.viewer.canvas.overlays["scale_bar"].visible
     viewer.scene.camera.orientation2d = session.viewer.scene.camera.orientation2d
     viewer.dims.set_point(0, session.viewer.dims.point[0])
     viewer.bind_key("Down", lambda v: v.dims.set_current_step(1, v.dims.current_step[1] + 1), overwrite=True)
@@ -156,8 +158,8 @@ def main() -> None:
         "## Scrolling",
         "",
         f"A press of Down in the Review dock's window with {shown} layers shown (image, attention, Grad-CAM, boxes) and "
-        f"the readout, against plain napari with as many plain layers of the same sizes and a text that stays; "
-        f"{given.slices} slices of 256 × 256, {len(found[PLAIN])} steps each, in turn.",
+        "the readout, against plain napari with as many plain layers of the same sizes, a scale bar as ours and a text "
+        f"that stays; {given.slices} slices of 256 × 256, {len(found[PLAIN])} steps each, in turn.",
         "",
         "| | median ms | 95th percentile |",
         "| --- | ---: | ---: |",
