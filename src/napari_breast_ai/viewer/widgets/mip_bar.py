@@ -24,7 +24,7 @@ class MipBar(QWidget):
         super().__init__(parent)
         self._mip = mip
         names = {plane: text for plane, (text, _) in PLANES.items()}
-        self.plane = combo("From where the projection is seen", 6, names)
+        self.plane = combo("From where the projection is seen", 8, names)
         self.plane.activated.connect(lambda: mip.set(plane=self.plane.currentData()))
         self.slab = QDoubleSpinBox()
         self.slab.setRange(0.0, 300.0)
