@@ -88,6 +88,13 @@ def test_questions_are_asked_by_a_click_and_answered_in_red_where_they_fail(wind
         value = panel.grid.itemAtPosition(line, 2).widget()
         assert ("fails" in value.text()) == answer.fails and answer.said in value.text()
         assert answer.question.meaning in value.toolTip()
+    # The curves of the two that are areas, drawn; what they mean is told where the pointer rests.
+    told = {one.key: one for one in session.questions.answers}
+    drawn = [told[key] for key in ("deletion", "insertion") if told[key].value is not None]
+    assert panel.removal.isVisible() and drawn
+    for one in drawn:
+        assert f"area {one.value:.2f}" in panel.removal.accessibleDescription()
+    assert "random order" in panel.removal.toolTip() and panel.removal.width() <= panel.width()
     session.journal.add(Box(3, 2, 2, 9, 9, "IGM"))
     session.boxes_changed.emit()
     assert "The boxes have changed since" in panel.asked.text()
