@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QLineEdit,
+    QScrollArea,
     QScrollBar,
     QTabBar,
 )
@@ -28,6 +30,7 @@ from napari_breast_ai.core import Box
 from napari_breast_ai.models import load_bundle
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices, tasks
+from napari_breast_ai.viewer.ranging import UNLIKE
 from napari_breast_ai.viewer.widgets.lesion_bars import MOST
 
 pytestmark = [
@@ -254,6 +257,10 @@ def test_side_by_side_scrolls_and_moves_together(window: Window, monkeypatch: py
         second.layers["Boxes"].data
     ) == 1
     assert second.scene.camera.zoom == window.viewer.scene.camera.zoom <= zoom
+    (area,) = window.dock.findChildren(QScrollArea)
+    assert area.widget().width() <= area.viewport().width(), (
+        "beside a second view the dock is narrow, and whole"
+    )
     session.go_to(3, 2)
     assert tuple(second.dims.current_step)[:2] == (2, 3)
     second.dims.set_current_step(1, 6)
@@ -266,15 +273,31 @@ def test_side_by_side_scrolls_and_moves_together(window: Window, monkeypatch: py
     assert len(second.layers["Boxes"].data) == 2 and "2 boxes" in panel._open.beside.text
 
     other = replace(make_prediction(volume), model=replace(make_prediction(volume).model, name="the other"))
-    monkeypatch.setattr("napari_breast_ai.models.load_bundle", lambda name: name)
     monkeypatch.setattr("napari_breast_ai.inference.predict", lambda volume, bundle, **more: other)
-    window.dock.model._add("the other", "other", "")
+    window.dock.model._add("the other", "demo-attention-squeezenet", "")
+    window.dock.model._add("no model", "nothing", "")
     window.settle()
     panel.refresh()
+    # Chosen in the panel's own list, by its keys.
+    panel.box.setFocus()
+    QTest.keyClick(panel.box, Qt.Key.Key_End)
+    assert panel.box.currentText() == "no model"
+    QTest.keyClick(panel.box, Qt.Key.Key_Up)
+    assert panel.box.currentText() == "the other"
     window.click(panel.model_button)
     window.wait(lambda: panel._open is not None and panel._open.beside.title == "the other")
     second = panel._open.beside.model
     assert "Attention" in second.layers and second.layers["Attention"].visible
+    # This little study is unlike the second model's training: its numbers are not shown as certain, and why is said.
+    beside = panel._open.beside
+    assert beside.doubt == UNLIKE and beside.doubts
+    assert panel.bars.isVisible() and "lesion 0.900" in panel.bars.accessibleDescription()
+    assert all(one in panel.doubt.text() for one in (UNLIKE, *beside.doubts)) and panel.doubt.isVisible()
+    assert UNLIKE in unescape(panel._open.line.text())
+    unsure = panel.bars.grab().toImage()
+    beside.report = replace(beside.report, findings=())
+    panel.refresh()
+    assert unsure != panel.bars.grab().toImage() and not panel.doubt.isVisible(), "they were hatched"
     session.set_display(gradcam=True, label="IGM", opacity=0.4)
     assert second.layers["Grad-CAM IGM"].opacity == 0.4
     session.show_study(make_volume(uid="9.9"))
