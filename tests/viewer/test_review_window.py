@@ -26,8 +26,9 @@ from qtpy.QtWidgets import (
 from conftest import make_prediction, make_volume
 from napari_breast_ai.annotations import Journal
 from napari_breast_ai.annotations.protocol import Protocol
-from napari_breast_ai.core import Box
-from napari_breast_ai.models import load_bundle
+from napari_breast_ai.core import Box, LabelGroup
+from napari_breast_ai.inference.aggregation import aggregate
+from napari_breast_ai.models import AggregationSpec, load_bundle
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices, tasks
 from napari_breast_ai.viewer.ranging import UNLIKE
@@ -349,6 +350,30 @@ def test_an_answer_of_the_model_before_says_so(window: Window) -> None:
     assert "answers of “by-hand”, not of the model that is chosen now" in result.warnings.text()
     session.set_prediction(replace(made, model=session.bundle.ref))
     assert "not of the model" not in result.warnings.text()
+
+    # Where no gate tells which slices show a lesion, boxes do: what a box changes at the next run only is said.
+    assert not result.outdated.isVisible(), "a gate tells it"
+    free = LabelGroup("kind", ("IGM", "NME"), "softmax")
+    case, warned = aggregate(made.probabilities, made.slices, (free,), AggregationSpec(), None)
+    plain = replace(made, groups=(free,), case=case)
+    session.set_prediction(plain)
+    assert warned and not result.outdated.isVisible()
+    window.viewer.reset_view()
+    session.go_to(3)
+    window.click(window.dock.boxes.draw_button)
+    window.drag((10, 10), (25, 30))
+    assert result.outdated.isVisible() and "the case's score of kind" in result.outdated.text()
+    assert "at the next Run" in result.outdated.text()
+    case, _ = aggregate(made.probabilities, made.slices, (free,), AggregationSpec(), (3,))
+    session.set_prediction(replace(plain, case=case))
+    assert not result.outdated.isVisible()
+    window.drag((12, 32), (25, 45))
+    assert len(session.journal.boxes) == 2 and not result.outdated.isVisible(), "the same slices vote"
+    session.go_to(4)
+    window.drag((10, 10), (25, 30))
+    assert result.outdated.isVisible()
+    window.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not result.outdated.isVisible()
 
 
 def test_the_question_before_the_answer_comes_into_view_in_every_case(window: Window) -> None:
