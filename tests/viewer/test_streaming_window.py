@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,12 @@ from qtpy.QtCore import QPoint
 from conftest import make_volume
 from napari_breast_ai.annotations.protocol import Protocol
 from napari_breast_ai.core import BreastAIError
-from napari_breast_ai.inference import Engine, predict, quantised
+from napari_breast_ai.inference import Engine, engine, predict, quantised
 from napari_breast_ai.models import load_bundle
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import takeaway, tasks
 from napari_breast_ai.viewer.display import default_label
+from napari_breast_ai.viewer.recall import READY
 
 pytestmark = [
     pytest.mark.gui,
@@ -132,6 +134,41 @@ def test_a_stop_leaves_what_was_there(window: Window, monkeypatch: pytest.Monkey
     window.wait(lambda: not session.workers.running(tasks.RUN))
     assert session.prediction is before and before.slices == (6,)
     assert "no more" in window.said[-1]
+
+
+def test_a_stop_does_not_wait_for_an_engine(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancel while an engine is being made acts at once; it is made to its end all the same, and once."""
+    session, panel = window.session, window.dock.model
+    made = threading.Event()
+    asked: list[Any] = []
+
+    def slowly(model: Any, plain: Any, images: Any, names: Any, measure: bool) -> Any:
+        asked.append(model)
+        assert made.wait(60)
+        return plain, "Made slowly."
+
+    monkeypatch.setattr(engine, "installed", lambda: ("slow",))
+    monkeypatch.setattr(engine, "_choose", slowly)
+    session.set_bundle(load_bundle("demo-attention-squeezenet"))
+    window.wait(lambda: bool(asked))  # it is got ready by itself, behind the screen
+    window.click(panel.volume_button)
+    window.wait(lambda: session.prediction is not None)
+    assert session.prediction.slices == (6,), "torch shows the slice in view meanwhile"
+    window.wait(lambda: "engine" in session.workers.job(tasks.RUN).what)
+    begin = time.monotonic()
+    window.click(panel.cancel_button)
+    window.wait(lambda: not session.workers.running(tasks.RUN))
+    assert time.monotonic() - begin < 5 and not made.is_set()
+    window.settle()
+    assert (
+        session.prediction is None and panel.volume_button.isEnabled() and not panel.cancel_button.isVisible()
+    )
+    # What was begun is there for the next run.
+    made.set()
+    window.wait(lambda: not session.workers.running(READY))
+    window.click(panel.volume_button)
+    window.wait(lambda: session.prediction is not None and not session.prediction.pending)
+    assert len(asked) == 1 and "Made slowly." in session.prediction.input
 
 
 def test_another_study_stops_the_run(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:

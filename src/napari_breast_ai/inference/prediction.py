@@ -88,7 +88,7 @@ def predict(
     plan = plan_images(volume, bundle.spec.preparation) if kept is None else kept.plan
     progress(0, len(chosen), "Predicting")
     place = choose_device(device)
-    plain = engine_for(bundle.model, place)
+    plain = engine_for(bundle.model, place, progress)
     rows, seen = Rows(chosen), Seen.of(plan)
     folds = FoldHeads(bundle, place)
     fast: Engine | None = None
@@ -96,7 +96,7 @@ def predict(
     for part in batches(chosen, batch, start):
         features = None if kept is None else kept.get(part)
         if features is None and fast is None:
-            fast, said = _engine(volume, bundle, plan, chosen, place, engine, rows, start, partial)
+            fast, said = _engine(volume, bundle, plan, chosen, place, engine, rows, start, partial, progress)
             seen, maker = seen.by(fast.runner, said), ImageMaker(volume, plan, fast.runner.layout)
         with one_thread(fast is not None and fast.runner.alone):
             if features is None:
@@ -125,6 +125,7 @@ def _engine(
     rows: Rows,
     start: int | None,
     partial: Partial | None,
+    progress: Progress,
 ) -> tuple[Engine, str]:
     """The engine for the backbone, and a sentence about it. Where it must be made first, torch shows the slice in view
     meanwhile.
@@ -142,7 +143,11 @@ def _engine(
         glance = Rows(slices)
         glance.add(first, plain.explain(plain.features(make_images(volume, plan, first))))
         partial(bind(_so_far, volume, bundle, glance, Seen.of(plan)))
-    return choose_engine(model, device, lambda: make_images(volume, plan, probe(slices, start)), wish)
+
+    def probes() -> torch.Tensor:
+        return make_images(volume, plan, probe(slices, start))
+
+    return choose_engine(model, device, probes, wish, progress)
 
 
 def probe(slices: Sequence[int], start: int | None = None) -> tuple[int, ...]:

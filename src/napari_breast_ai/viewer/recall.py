@@ -65,7 +65,11 @@ class Recall:
                 if kept.precision == "int8":
                     return None  # made in a moment
                 shown = probe(range(volume.n_slices))
-                engine_ready(bundle.model, lambda: make_images(volume, kept.plan, shown), volume.n_slices)
+
+                def images() -> Any:
+                    return make_images(volume, kept.plan, shown)
+
+                engine_ready(bundle.model, images, volume.n_slices, progress)
             return found
 
         def done(found: Any) -> None:
