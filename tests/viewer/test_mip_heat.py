@@ -15,9 +15,10 @@ from conftest import make_prediction, make_volume
 from napari_breast_ai.core import Box, DceVolume, Geometry, Prediction
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer.linked import Linked
-from napari_breast_ai.viewer.mip import TURNING, VIEWS, Mip
+from napari_breast_ai.viewer.mip import Mip
 from napari_breast_ai.viewer.mip_canvas import MipCanvas
 from napari_breast_ai.viewer.plane_canvas import FRAMES
+from napari_breast_ai.viewer.projected import TURNING
 from napari_breast_ai.viewer.session import Session
 from napari_breast_ai.viewer.widgets import mip_dock
 
@@ -180,6 +181,15 @@ def test_it_follows_what_is_chosen_in_the_review_dock(session: Session, show: Ca
     assert np.argmax(shown.layer().data.max(axis=0)) == CELL[2] + 2
     session.set_prediction(replace(moved, attention=np.ones((8, 3, 3), np.float32)))
     assert shown.layer().data.shape == (3, 3) and np.all(shown.layer().data == 1)
+    # Boxes: seen through the stack, and in a turned view none.
+    frames = shown.view.model.layers[FRAMES]
+    session.journal.add(Box(5, 9.5, 10.5, 20.5, 30.5, "NME"), 1)
+    session.boxes_changed.emit()
+    assert frames.visible and len(frames.data) == 4
+    shown.mip.set(TURNING)
+    shown.linked.draw_boxes()
+    assert not frames.visible
+    shown.mip.set("axial")
     # A difference of two classes: what is furthest from 0, on either side.
     up, down = np.zeros((2, 8, 5, 6), np.float32)
     up[2, 1, 1], up[2, 3, 3], down[6, 3, 3] = 1.0, 0.2, 0.8
@@ -247,11 +257,6 @@ def test_in_the_dock(open_window: Callable[..., Window]) -> None:
     window.wait(lambda: dock.mip.made is not None and bool(layers["Attention"].visible))
     assert np.all(layers["Attention"].data == 0.5) and layers["Attention"].opacity == 0.4
     assert len(layers[FRAMES].data) == 8
-    dock.mip.set(TURNING)
-    window.wait(lambda: dock.mip.made is not None and dock.mip.made.turning is not None)
-    dock.mip.turn(VIEWS // 4)
-    window.settle(200)
-    assert not layers[FRAMES].visible, "a turned view has no boxes"
     session.show_study(make_volume(12, 50, 50, uid="9"))
     assert "Attention" not in layers and not layers[FRAMES].visible
     window.wait(lambda: dock.mip.made is not None)

@@ -17,9 +17,10 @@ from . import layers as look
 from .contours import Contours
 from .gestures import LEFT
 from .heat import LINES
-from .mip import TURNING, VIEWS, Made, Mip
+from .mip import VIEWS, Mip
 from .mip_heat import project_maps
 from .place import Place
+from .projected import TURNING, Made
 from .twins import Twinned
 
 NAME = "Projection"

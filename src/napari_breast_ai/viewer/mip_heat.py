@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..core import Geometry
 from . import cut
-from .mip import Made
+from .projected import Made
 
 Picture = NDArray[np.float32]
 Where = dict[str, tuple[float, float]]

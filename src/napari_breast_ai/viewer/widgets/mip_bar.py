@@ -6,7 +6,8 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
-from ..mip import PLANES, TURNING, VIEWS, Mip
+from ..mip import VIEWS, Mip
+from ..projected import PLANES, TURNING
 from .combo import combo
 from .section import row
 
