@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_breast_ai.core import Box, LabelGroup
 from napari_breast_ai.inference import aggregate, boxed_slices
-from napari_breast_ai.inference.aggregation import ranges
+from napari_breast_ai.inference.aggregation import outdated, ranges
 from napari_breast_ai.models import AggregationSpec
 
 LESION = LabelGroup("lesion", ("lesion",), "sigmoid")
@@ -99,3 +101,20 @@ def test_boxes_of_normal_tissue_make_no_slice_vote() -> None:
 )
 def test_ranges(indices: tuple[int, ...], text: str) -> None:
     assert ranges(indices) == text
+
+
+def test_boxes_that_came_after_the_run_are_noticed_where_they_would_count():
+    """Only where no gate tells which slices show a lesion, and only where other slices would vote."""
+    slices = (2, 3, 4)
+    scores = {label: np.full(3, 0.5) for label in ("lesion", "IGM", "NME")}
+    free = (LabelGroup("kind", ("IGM", "NME"), "softmax"),)
+    gated = (LabelGroup("lesion", ("lesion",), "sigmoid"), replace(free[0], gate="lesion"))
+    one, other = Box(3, 0, 0, 5, 5, "IGM"), Box(3, 6, 6, 9, 9, "NME")
+    for groups, told in ((free, ("kind",)), (gated, ())):
+        case, _ = aggregate(scores, slices, groups, AggregationSpec(), None)
+        assert outdated(case, slices, groups, ()) == ()
+        assert outdated(case, slices, groups, (one,)) == told
+        assert outdated(case, (), groups, (one,)) == (), "a model of the whole case"
+        boxed, _ = aggregate(scores, slices, groups, AggregationSpec(), (3,))
+        assert outdated(boxed, slices, groups, (one, other)) == ()
+        assert outdated(boxed, slices, groups, ()) == told

@@ -13,9 +13,11 @@ import pytest
 from napari_breast_ai.core import Box, DceVolume, Geometry, Prediction
 from napari_breast_ai.inference import InferenceError, predict
 from napari_breast_ai.inference.case_page import case_page, write_case_page
-from napari_breast_ai.inference.case_report import WRITTEN, Answer, CaseReport, case_report
+from napari_breast_ai.inference.case_report import WRITTEN, Answer, CaseReport, Removal, case_report
 from napari_breast_ai.inference.case_sheet import case_sheet, write_case_sheet
 from napari_breast_ai.inference.overlay import draw_slice
+from napari_breast_ai.inference.questions import table
+from napari_breast_ai.inference.questions.course import Course, lines_of
 from napari_breast_ai.inference.taught import columns, judged_on, taught_scores
 from napari_breast_ai.models import load_bundle
 from napari_breast_ai.models.bundle import Bundle
@@ -26,6 +28,13 @@ BOXES = (
     Box(4, 12.5, 40.5, 20.5, 50.5, "IGM", author="DR DOE"),
 )
 
+
+REMOVED = lines_of(
+    [
+        table.answered(key, 0.5, 0.4, course=Course((0.0, 0.5, 1.0), scores, (0.8, 0.5, 0.2)))
+        for key, scores in (("deletion", (0.9, 0.2, 0.1)), ("insertion", (0.1, 0.8, 0.9)))
+    ]
+)
 
 STUDY = ("2 dynamic series are in “/data/DOE_JANE”; this is “DOE JANE dyn” (series 4). Open another one.",)
 
@@ -47,6 +56,7 @@ def report(volume: DceVolume, prediction: Prediction, bundles: Callable[[str], B
             "figures": {"validation": {"lesion/per patient/AUC": {"value": 0.875, "low": 0.8, "high": 0.95, "n": 60}}},
         }),
         answers=[Answer("Peak in the box", "2 of 3 slices"), Answer("Random weights change it", "no", failed=True)],
+        removal=Removal("Attention, score of IGM, slice 3", "IGM", REMOVED),
         opinions=["“ring” & more"],
     )  # fmt: skip
 
@@ -87,6 +97,8 @@ def test_the_page_stands_alone_and_names_nobody(report: CaseReport, tmp_path: Pa
         assert one.text in text
     for one in report.taught:
         assert all(cell in text for cell in one.row)
+    assert "hottest taken away: area 0.35 (random order 0.50)" in text and "score of IGM, slice 3" in text
+    assert "hottest put back: area 0.65" in text and text.count("<svg xmlns") == 2
     assert "Jane" in case_page(replace(report, subject="Jane"))
 
 
@@ -95,6 +107,8 @@ def test_the_sheet_is_one_page_with_everything_inside_it(report: CaseReport, tmp
     again = write_case_sheet(report, tmp_path / "b.pdf").read_bytes()
     said = " ".join(text.get_text() for text in case_sheet(report).texts)
     assert all(one.sentence in said for one in report.taught) and report.judged[:30] in said
+    drawn = next(one for one in case_sheet(report).axes if one.get_ylabel() == "score of IGM")
+    assert [list(one.get_ydata()) for one in drawn.lines[::2]] == [[0.9, 0.2, 0.1], [0.1, 0.8, 0.9]]
     assert once == again and once.startswith(b"%PDF")
     assert len(re.findall(rb"/Type /Page\b", once)) == 1
     long = replace(

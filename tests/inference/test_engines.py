@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_breast_ai.core import DceVolume, Prediction
+from napari_breast_ai.core import Cancelled, DceVolume, Prediction
 from napari_breast_ai.inference import (
     FeatureCache,
     InferenceError,
@@ -209,3 +210,38 @@ def test_a_wish_that_another_device_cannot_fulfil_is_said(
         choose_engine(model, elsewhere, lambda: torch.zeros(1), wish)
     auto = engine.chosen_engine(model, elsewhere)
     assert auto is not None and auto[0].device == elsewhere
+
+
+def test_who_waits_for_an_engine_can_go_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once; it is made to its end and kept, once for all who want it, and a failure reaches the one who waits."""
+    model = load_bundle("demo-attention-squeezenet").model
+    made, asked = threading.Event(), []
+
+    def slowly(_: Composition, plain: object, images: torch.Tensor, names: object, measure: bool) -> object:
+        asked.append(len(images))
+        assert made.wait(60)
+        return plain, "Made slowly."
+
+    monkeypatch.setattr(engine, "installed", lambda: ("slow",))
+    monkeypatch.setattr(engine, "_choose", slowly)
+
+    def stop(done: int, total: int, what: str) -> None:
+        if asked:
+            raise Cancelled
+
+    for _ in range(2):
+        with pytest.raises(Cancelled):
+            choose_engine(model, CPU, lambda: torch.zeros(2, 3, 32, 32), progress=stop)
+    made.set()
+    told: list[str] = []
+    found = choose_engine(
+        model, CPU, lambda: torch.zeros(2, 3, 32, 32), progress=lambda *said: told.append(said[2])
+    )
+    assert found[1] == "Made slowly." and asked == [2] and set(told) <= {engine.MAKING}
+    assert engine.chosen_engine(model, CPU) == found
+
+    def fail() -> torch.Tensor:
+        raise ValueError("no images")
+
+    with pytest.raises(ValueError, match="no images"):
+        choose_engine(load_bundle("demo-attention-squeezenet").model, CPU, fail, progress=lambda *_: None)

@@ -282,3 +282,13 @@ def test_a_study_without_any_number_is_said_without_warnings():
     )
     (said,) = phase_order(nothing)
     assert said == "The study has no tissue that can be told from air."
+
+
+def test_a_body_of_which_one_spot_enhances_is_told_nothing_of_without_warnings():
+    z, y, x = np.mgrid[:20, :96, :112]
+    tissue = 100 + 20 * np.sin(x / 5) + 10 * np.cos(y / 3) + z
+    spot = (np.hypot(y - 48, x - 37) < 6) & (np.abs(z - 10) <= 1)
+    data = np.stack([tissue + 80 * spot * min(phase, 2) for phase in range(4)]).astype(np.uint16)
+    times = PhaseTimes((0.0, 75.0, 130.0, 190.0), ("AcquisitionTime",) * 4)
+    geometry = Geometry((20, 96, 112), (3.0, 0.8, 0.7), np.diag([0.7, 0.8, 3.0, 1.0]))
+    assert late_order(DceVolume(data, geometry, times, Identity("1", ("1",), "1"))) is None

@@ -59,6 +59,17 @@ def test_what_is_too_large_is_not_kept(
     assert runs == [5] and kept.too_large, "what the model said is known"
     predict(volume, bundle, kept=kept, device="cpu", with_maps=True)
     assert runs == [5, 5]
+    assert kept.taken == 0 and kept.needs > kept.limit == 1000
+
+
+def test_what_it_takes_is_told(volume: DceVolume, bundles: Callable[[str], Bundle]) -> None:
+    bundle = bundles("gated")
+    kept = KeptFeatures(volume, bundle)
+    assert kept.taken == kept.needs == 0
+    predict(volume, bundle, slices=[1, 3], kept=kept, device="cpu")
+    whole = sum(kept.get([z]).nbytes for z in (1, 3)) // 2 * volume.n_slices
+    assert (kept.taken, kept.needs) == (whole * 2 // volume.n_slices, whole)
+    assert kept.maps.nbytes == kept.taken == whole <= kept.limit
 
 
 def test_maps_of_another_study_are_refused(volume: DceVolume, bundles: Callable[[str], Bundle]) -> None:

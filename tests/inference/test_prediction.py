@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from napari_breast_ai.core import Box, Cancelled, DceVolume, Prediction
-from napari_breast_ai.inference import InferenceError, predict, prepare
+from napari_breast_ai.inference import InferenceError, engine_for, predict, prepare
 from napari_breast_ai.inference.write import cell_to_patient
 from napari_breast_ai.models import ImageSource, PreparationSpec, load_bundle
 from napari_breast_ai.models.bundle import Bundle
@@ -61,6 +61,7 @@ def test_slices_alone_equal_the_whole(volume: DceVolume, bundles: Callable[[str]
 
 def test_cancel_at_every_step(volume: DceVolume, bundles: Callable[[str], Bundle]) -> None:
     calls: list[tuple[int, int]] = []
+    engine_for(bundles("gated").model, torch.device("cpu"))  # else its making is told of too
     predict(volume, bundles("gated"), batch=2, progress=lambda d, t, _: calls.append((d, t)), device="cpu")
     assert calls == [(0, 5), (2, 5), (4, 5), (5, 5)]
     for step in range(len(calls)):

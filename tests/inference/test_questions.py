@@ -23,6 +23,7 @@ from napari_breast_ai.inference.questions.alike import (
     without_knowledge,
 )
 from napari_breast_ai.inference.questions.ask import Asker
+from napari_breast_ai.inference.questions.course import lines_of
 from napari_breast_ai.inference.questions.place import place
 from napari_breast_ai.inference.questions.removal import (
     baseline_of,
@@ -283,6 +284,13 @@ def test_every_question_is_answered_of_attention_and_gradcam(bundles, volume):
             assert answer.value is None or np.isfinite(answer.value)
             assert answer.value is not None or answer.note.endswith(".")
             assert answer.to_json()["unit"] == answer.question.unit
+            if answer.course is not None:
+                assert answer.value == pytest.approx(answer.course.area)
+                assert answer.reference == pytest.approx(answer.course.chance_area)
+                assert answer.course.parts[0] == 0 and answer.course.parts[-1] == 1
+                assert len(answer.to_json()["course"]["scores"]) == table.STEPS + 1
+        removed = [one for one in answers if one.key in ("deletion", "insertion")]
+        assert [one.course is None for one in removed] == [one.value is None for one in removed]
         assert answers == asker.ask([2], boxes), "the same numbers again"
     without = Asker(volume, bundle, "attention", "IGM").ask([1, 2])
     assert without[0].value is None and "no lesion's box" in without[0].note
@@ -301,6 +309,42 @@ def test_an_attention_is_not_blamed_for_what_speaks_against_a_class(bundles, vol
         asked = [told[key].value is not None for key in keys]
         against = ["speaks against this class" in told[key].note for key in keys]
         assert against == [which == "attention"] * 3 and asked == [which == "gradcam"] * 3
+
+
+def test_the_curves_begin_and_end_with_the_scores_of_the_images(bundles, volume, monkeypatch):
+    """Deletion from the whole image to the empty one, insertion from the blurred one to the whole; means over slices."""
+
+    def brightest(self: Asker, images: torch.Tensor) -> np.ndarray:
+        return np.clip(images.double().amax(dim=(1, 2, 3)).numpy() / 3 + 0.4, 0, 1)
+
+    monkeypatch.setattr(Asker, "probability", brightest)
+    asker = Asker(volume, bundles("gated"), "gradcam", "IGM")
+    heat = np.random.default_rng(0).random((4, 6)).astype(np.float32)
+    told = []
+    for index in (1, 2):
+        image = make_images(volume, asker.plan, [index])[0]
+        answers = asker._about_removal(image, heat, lambda *_: None)
+        gone, back = (next(one for one in answers if one.key == key) for key in ("deletion", "insertion"))
+        whole, empty, blurred = asker.probability(
+            torch.stack([image, baseline_of(image, "mean"), baseline_of(image, "blur")])
+        )
+        assert (gone.course.scores[0], gone.course.scores[-1]) == pytest.approx((whole, empty))
+        assert (back.course.scores[0], back.course.scores[-1]) == pytest.approx((blurred, whole))
+        assert gone.course.by_chance[0] == pytest.approx(whole)
+        told.append(answers)
+    mean = table.mean_answers(told)
+    gone = next(one for one in mean if one.key == "deletion")
+    assert (
+        gone.course.area
+        == pytest.approx(gone.value)
+        == pytest.approx(np.mean([one[0].value for one in told]))
+    )
+    lines = lines_of(mean)
+    assert [one.course for one in lines] == [
+        one.course for one in mean if one.key in ("deletion", "insertion")
+    ]
+    assert f"area {gone.value:.2f} (random order {gone.reference:.2f})" in lines[0].legend
+    assert lines_of([one for one in mean if one.key != "deletion"]) == lines[1:]
 
 
 def test_what_cannot_be_asked_is_said(bundles, volume):

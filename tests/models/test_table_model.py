@@ -5,9 +5,17 @@ import numpy as np
 import pytest
 
 from napari_breast_ai.core import LabelGroup
-from napari_breast_ai.models import BundleError, ModelError, PreparationSpec, list_bundles, load_bundle
+from napari_breast_ai.models import (
+    RECIPES,
+    BundleError,
+    ModelError,
+    PreparationSpec,
+    list_bundles,
+    load_bundle,
+)
 from napari_breast_ai.models.table import Cases, TableModel, encode, number, unknown_categories
 from napari_breast_ai.models.table_bundle import load_any_bundle, save_table_bundle
+from napari_breast_ai.models.table_ranges import CaseRanges, used
 from napari_breast_ai.models.table_spec import Column, Member, RadiomicsSpec, TableSpec
 
 PAIR = LabelGroup("kind", ("IGM", "NME"), "softmax")
@@ -145,3 +153,60 @@ def test_specs_that_mean_nothing_are_said():
         ({"columns": (Column("clinical", "age", "category"),)}, "must have categories"),
     ):
         assert any(said in text for text in replace(SPEC, **change).problems()), said
+
+
+def test_ranges_are_of_what_the_model_uses_and_come_back_as_they_were():
+    rng = np.random.default_rng(4)
+    mean, age = rng.normal(5, 2, 40), [f"{a:.1f}" for a in rng.normal(50, 10, 40)]
+    age[3] = age[7] = ""
+    rows = cases([*mean[:-1], np.nan], age, ["abc"[i % 3] for i in range(40)])
+    patients = [f"p{i}" for i in range(40)]
+    model = TableModel(SPEC, ARRAYS)
+    ranges = CaseRanges.of(model, rows, patients)
+    assert (
+        ranges.cases == 40
+        and ranges.deep is None
+        and set(ranges.spans) == {"radiomics/stat_mean", "clinical/age"}
+    )
+    wanted = np.percentile(mean[:-1], (1, 99))
+    assert (
+        ranges.spans["radiomics/stat_mean"].low,
+        ranges.spans["radiomics/stat_mean"].high,
+    ) == pytest.approx(wanted)
+    # An input that the classifier does not see has no range, and one that few cases tell has none either.
+    narrow = ARRAYS | {"0.chosen": np.array([0, 4]), "0.weight": np.array([[1.0, 0.5]])}
+    assert [one.name for one in used(TableModel(SPEC, narrow))] == ["stat_mean", "density"]
+    few = cases(mean[:9], ["", *age[:8]], ["a"] * 9)
+    assert CaseRanges.of(model, few, patients[:9]).spans == {}
+
+    told = json.loads(json.dumps(ranges.to_json()))
+    assert CaseRanges.from_json(told).spans == ranges.spans
+    assert CaseRanges.from_json(None) is None and CaseRanges.from_json({"version": 99}) is None
+    for damage in (
+        {"numbers": {"clinical/age": [1.0]}},
+        {"numbers": {"clinical/age": [0, float("nan")]}},
+        {"cases": None},
+    ):
+        with pytest.raises(ModelError, match="not readable"):
+            CaseRanges.from_json(told | damage)
+
+
+def test_deep_features_are_compared_by_their_distance():
+    spec = replace(
+        SPEC,
+        radiomics=None,
+        deep=RECIPES["squeezenet-narrow"],
+        columns=tuple(Column("deep", f"feature {i}") for i in range(8)),
+        members=(Member("kind", ("deep",), "logistic"),),
+    )
+    arrays = {name: np.ones(8) for name in ("0.fill", "0.mean", "0.scale")}
+    arrays |= {"0.chosen": np.arange(8), "0.weight": np.ones((1, 8)), "0.bias": np.zeros(1)}
+    names = {"deep": tuple(f"feature {i}" for i in range(8))}
+    values = np.random.default_rng(5).normal(0, 1, (60, 8))
+    ranges = CaseRanges.of(
+        TableModel(spec, arrays), Cases({"deep": values}, names, {}, 60), [f"p{i}" for i in range(60)]
+    )
+    assert ranges.spans == {} and ranges.deep is not None
+    back = CaseRanges.from_json(json.loads(json.dumps(ranges.to_json())))
+    near, far = back.deep.distance(np.stack([np.zeros(8), np.full(8, 9.0)]))
+    assert near < back.deep.distances[0] < back.deep.distances[2] < far

@@ -12,6 +12,8 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 from napari_breast_ai.cli import main
 from napari_breast_ai.core import Box, LabelGroup
 from napari_breast_ai.inference import FeatureCache, InferenceError, predict_table
+from napari_breast_ai.inference.table_prediction import score_table
+from napari_breast_ai.inference.table_range import case_range
 from napari_breast_ai.models import BundleError, load_bundle
 from napari_breast_ai.models.calibration import CaseCalibration
 from napari_breast_ai.models.table import Cases, TableModel
@@ -117,6 +119,26 @@ def test_the_whole_way_of_radiomics_with_clinical_values(table, tmp_path, capsys
     assert '"p1"' not in (bundle / "evaluation.json").read_text()
     read = load_any_bundle(bundle)
     assert read.spec.clinical == ("age", "menopause")
+    # Where the numbers that it uses lay among its cases; none of a case that knows nothing of one.
+    assert read.ranges.cases == 40 and read.ranges.deep is None
+    assert {name for name in read.ranges.spans if name.startswith("clinical")} == {"clinical/age"}
+    ages = [float(line.split(",")[5]) for line in table.read_text().splitlines()[1:] if line.split(",")[5]]
+    span = read.ranges.spans["clinical/age"]
+    assert (span.low, span.high) == pytest.approx(tuple(np.percentile(ages, (1, 99))))
+    odd = []
+    for i in range(40):
+        row = next(one for one in read_cohort(table).rows if one.case_id == f"c{i}")
+        volume = read_study(row.path)
+        boxes, values = read_boxes_of(row, volume), {name: row.columns[name] for name in read.spec.clinical}
+        _, case = score_table(volume, read, boxes=boxes, values=values)
+        report = case_range(volume, read, case)
+        assert report.known
+        odd.append(report.outside)
+        case = replace(case, texts={"age": ("130",), "menopause": ("during",)})
+        told = case_range(volume, read, case).doubts
+        assert any("“age” is 130" in one and f"{span.high:.4g}" in one for one in told)
+        assert any("“menopause” is “during”" in one for one in told)
+    assert sum(odd) <= 2, "its own training cases are like the training"
     assert [c.kind for c in read.spec.columns if c.block == "clinical"] == ["number", "category"]
     assert (
         main(["predict", str(table.parent / "3.png"), "--model", str(bundle), "--out", str(tmp_path / "p")])

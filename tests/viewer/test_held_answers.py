@@ -88,7 +88,7 @@ def test_another_model_is_not_shown_to_a_reader_who_came_meanwhile(
     shown: list[Any] = []
     compare.compare_with(session, "other", shown.append)
     session.set_reader("ben")
-    started[compare.COMPARE].done(make_prediction(volume))
+    started[compare.COMPARE].done((make_prediction(volume), None))
     assert shown == [] and session.journal is not None and not session.journal.answer_seen
 
 

@@ -71,8 +71,19 @@ def test_a_box_changes_the_map_of_all_slices(case: Window) -> None:
     case.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     np.testing.assert_allclose(taught(case, 1), first, atol=0.02)
 
+    # Begin again: the model's own attention comes back, and the box that is there teaches it from there, not from what
+    # two boxes had made of it.
+    assert panel.reset_button.isEnabled()
+    shown: list[str] = []
+    session.heat.layer(look.ATTENTION).events.name.connect(lambda event: shown.append(event.source.name))
+    case.click(panel.reset_button)
+    assert shown[0] == "Attention" and session.live.on
+    np.testing.assert_allclose(taught(case, 1), first, atol=1e-4)
+    assert shown == ["Attention", "Attention, taught"] and panel.reset_button.isEnabled()
+
     case.press(Qt.Key.Key_W)
     case.wait(lambda: session.live.fit is None)
+    assert not panel.reset_button.isEnabled(), "there is nothing to begin again"
     layer = session.heat.layer(look.ATTENTION)
     assert layer.name == "Attention"
     np.testing.assert_array_equal(layer.data, own.attention)

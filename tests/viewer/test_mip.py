@@ -16,9 +16,10 @@ from qtpy.QtWidgets import QWidget
 from conftest import make_volume
 from napari_breast_ai.kinetics import project, subtraction
 from napari_breast_ai.viewer.gestures import LEFT as LEFT_BUTTON
-from napari_breast_ai.viewer.mip import TURNING, VIEWS, Mip, axis_of, letters
+from napari_breast_ai.viewer.mip import VIEWS, Mip
 from napari_breast_ai.viewer.mip_canvas import MipCanvas
 from napari_breast_ai.viewer.plane_cross import CROSS
+from napari_breast_ai.viewer.projected import TURNING, axis_of, letters
 from napari_breast_ai.viewer.session import Session
 from napari_breast_ai.viewer.widgets import mip_dock
 from napari_breast_ai.viewer.widgets.planes_dock import switch_crosshair

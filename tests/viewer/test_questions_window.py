@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hand import Window
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QApplication, QLabel, QLineEdit
 
 from conftest import make_volume
 from napari_breast_ai.core import Box
@@ -21,6 +21,8 @@ from napari_breast_ai.inference.similar import Entry, content_of, write_index
 from napari_breast_ai.models import load_bundle
 from napari_breast_ai.viewer import questions as asking
 from napari_breast_ai.viewer import tasks
+from napari_breast_ai.viewer.similar import INDEX
+from napari_breast_ai.viewer.widgets import similar_panel
 
 pytestmark = [
     pytest.mark.gui,
@@ -88,6 +90,13 @@ def test_questions_are_asked_by_a_click_and_answered_in_red_where_they_fail(wind
         value = panel.grid.itemAtPosition(line, 2).widget()
         assert ("fails" in value.text()) == answer.fails and answer.said in value.text()
         assert answer.question.meaning in value.toolTip()
+    # The curves of the two that are areas, drawn; what they mean is told where the pointer rests.
+    told = {one.key: one for one in session.questions.answers}
+    drawn = [told[key] for key in ("deletion", "insertion") if told[key].value is not None]
+    assert panel.removal.isVisible() and drawn
+    for one in drawn:
+        assert f"area {one.value:.2f}" in panel.removal.accessibleDescription()
+    assert "random order" in panel.removal.toolTip() and panel.removal.width() <= panel.width()
     session.journal.add(Box(3, 2, 2, 9, 9, "IGM"))
     session.boxes_changed.emit()
     assert "The boxes have changed since" in panel.asked.text()
@@ -102,8 +111,24 @@ def test_questions_are_asked_by_a_click_and_answered_in_red_where_they_fail(wind
     assert session.questions.answers == () and "Is the map about this lesion?" in panel.asked.text()
 
 
+def answer_dialog(said: list[str], typed: str) -> None:
+    """Type into the dialog that comes up, and accept it, by keys."""
+
+    def answer() -> None:
+        dialog = QApplication.activeModalWidget()
+        if dialog is None:
+            QTimer.singleShot(50, answer)
+            return
+        said.append("\n".join(label.text() for label in dialog.findChildren(QLabel)))
+        (line,) = dialog.findChildren(QLineEdit)
+        QTest.keyClicks(line, typed)
+        QTest.keyClick(line, Qt.Key.Key_Return)
+
+    QTimer.singleShot(50, answer)
+
+
 def test_similar_cases_are_shown_and_opened(
-    window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dicom_of: Callable[..., Any]
 ) -> None:
     session, panel = window.session, window.dock.similar
     volume = make_volume(6, 64, 64)
@@ -120,7 +145,11 @@ def test_similar_cases_are_shown_and_opened(
     write_index(
         tmp_path / "index", session.bundle.ref, "salt", entries, rng.random((4, channels)), {"one.png": png}
     )
-    session.similar.open_index(tmp_path / "index")
+    # Thought better of it; then by the button.
+    for folder in ("", str(tmp_path / "index")):
+        monkeypatch.setattr(similar_panel, "choose_index", lambda parent, title, folder=folder: folder)
+        assert session.similar.index is None
+        window.click(panel.open_button)
     window.wait(lambda: session.similar.index is not None)
     assert "Run the model" in panel.note.text() and not panel.list.isVisible()
     tasks.run_model(session)
@@ -144,3 +173,24 @@ def test_similar_cases_are_shown_and_opened(
     session.similar.open_index(tmp_path / "other")
     window.wait(lambda: bool(said))
     assert "features of another model cannot be compared" in said[-1]
+
+    # Make one: table, column, folder.
+    lines = ["case_id,patient_id,path,kind"]
+    for number, kind in enumerate(("igm", "nme")):
+        dicom_of(tmp_path / kind, "ge", kind, seed=number, shape=(8, 64, 64))
+        lines.append(f"c{number},p{number},{kind},{kind.upper()}")
+    (tmp_path / "cases.csv").write_text("\n".join(lines))
+    monkeypatch.setattr(similar_panel, "choose_cohort", lambda parent: str(tmp_path / "cases.csv"))
+    monkeypatch.setattr(similar_panel, "choose_index", lambda parent, title: str(tmp_path / "made"))
+    asked: list[str] = []
+    for column, told in (("grade", "The table has no column “grade”"), ("kind", "")):
+        before = session.similar.index
+        answer_dialog(asked, column)
+        window.click(panel.make_button)
+        assert not panel.make_button.isEnabled() and not panel.open_button.isEnabled(), "one at a time"
+        window.wait(lambda: not session.workers.running(INDEX))
+        assert (session.similar.index is before) == bool(told) and (not told or told in said[-1])
+    assert "column of the labels" in asked[-1]
+    assert {one.label for one in session.similar.index.entries} == {"IGM", "NME"}
+    window.wait(lambda: len(session.similar.neighbours) == 2)
+    assert panel.list.count() == 2 and "nearest of 2 cases" in panel.note.text()

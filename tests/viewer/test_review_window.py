@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QLineEdit,
+    QScrollArea,
     QScrollBar,
     QTabBar,
 )
@@ -24,10 +26,12 @@ from qtpy.QtWidgets import (
 from conftest import make_prediction, make_volume
 from napari_breast_ai.annotations import Journal
 from napari_breast_ai.annotations.protocol import Protocol
-from napari_breast_ai.core import Box
-from napari_breast_ai.models import load_bundle
+from napari_breast_ai.core import Box, LabelGroup
+from napari_breast_ai.inference.aggregation import aggregate
+from napari_breast_ai.models import AggregationSpec, load_bundle
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import notices, tasks
+from napari_breast_ai.viewer.ranging import UNLIKE
 from napari_breast_ai.viewer.widgets.lesion_bars import MOST
 
 pytestmark = [
@@ -254,6 +258,10 @@ def test_side_by_side_scrolls_and_moves_together(window: Window, monkeypatch: py
         second.layers["Boxes"].data
     ) == 1
     assert second.scene.camera.zoom == window.viewer.scene.camera.zoom <= zoom
+    (area,) = window.dock.findChildren(QScrollArea)
+    assert area.widget().width() <= area.viewport().width(), (
+        "beside a second view the dock is narrow, and whole"
+    )
     session.go_to(3, 2)
     assert tuple(second.dims.current_step)[:2] == (2, 3)
     second.dims.set_current_step(1, 6)
@@ -266,15 +274,31 @@ def test_side_by_side_scrolls_and_moves_together(window: Window, monkeypatch: py
     assert len(second.layers["Boxes"].data) == 2 and "2 boxes" in panel._open.beside.text
 
     other = replace(make_prediction(volume), model=replace(make_prediction(volume).model, name="the other"))
-    monkeypatch.setattr("napari_breast_ai.models.load_bundle", lambda name: name)
     monkeypatch.setattr("napari_breast_ai.inference.predict", lambda volume, bundle, **more: other)
-    window.dock.model._add("the other", "other", "")
+    window.dock.model._add("the other", "demo-attention-squeezenet", "")
+    window.dock.model._add("no model", "nothing", "")
     window.settle()
     panel.refresh()
+    # Chosen in the panel's own list, by its keys.
+    panel.box.setFocus()
+    QTest.keyClick(panel.box, Qt.Key.Key_End)
+    assert panel.box.currentText() == "no model"
+    QTest.keyClick(panel.box, Qt.Key.Key_Up)
+    assert panel.box.currentText() == "the other"
     window.click(panel.model_button)
     window.wait(lambda: panel._open is not None and panel._open.beside.title == "the other")
     second = panel._open.beside.model
     assert "Attention" in second.layers and second.layers["Attention"].visible
+    # This little study is unlike the second model's training: its numbers are not shown as certain, and why is said.
+    beside = panel._open.beside
+    assert beside.doubt == UNLIKE and beside.doubts
+    assert panel.bars.isVisible() and "lesion 0.900" in panel.bars.accessibleDescription()
+    assert all(one in panel.doubt.text() for one in (UNLIKE, *beside.doubts)) and panel.doubt.isVisible()
+    assert UNLIKE in unescape(panel._open.line.text())
+    unsure = panel.bars.grab().toImage()
+    beside.report = replace(beside.report, findings=())
+    panel.refresh()
+    assert unsure != panel.bars.grab().toImage() and not panel.doubt.isVisible(), "they were hatched"
     session.set_display(gradcam=True, label="IGM", opacity=0.4)
     assert second.layers["Grad-CAM IGM"].opacity == 0.4
     session.show_study(make_volume(uid="9.9"))
@@ -326,6 +350,30 @@ def test_an_answer_of_the_model_before_says_so(window: Window) -> None:
     assert "answers of “by-hand”, not of the model that is chosen now" in result.warnings.text()
     session.set_prediction(replace(made, model=session.bundle.ref))
     assert "not of the model" not in result.warnings.text()
+
+    # Where no gate tells which slices show a lesion, boxes do: what a box changes at the next run only is said.
+    assert not result.outdated.isVisible(), "a gate tells it"
+    free = LabelGroup("kind", ("IGM", "NME"), "softmax")
+    case, warned = aggregate(made.probabilities, made.slices, (free,), AggregationSpec(), None)
+    plain = replace(made, groups=(free,), case=case)
+    session.set_prediction(plain)
+    assert warned and not result.outdated.isVisible()
+    window.viewer.reset_view()
+    session.go_to(3)
+    window.click(window.dock.boxes.draw_button)
+    window.drag((10, 10), (25, 30))
+    assert result.outdated.isVisible() and "the case's score of kind" in result.outdated.text()
+    assert "at the next Run" in result.outdated.text()
+    case, _ = aggregate(made.probabilities, made.slices, (free,), AggregationSpec(), (3,))
+    session.set_prediction(replace(plain, case=case))
+    assert not result.outdated.isVisible()
+    window.drag((12, 32), (25, 45))
+    assert len(session.journal.boxes) == 2 and not result.outdated.isVisible(), "the same slices vote"
+    session.go_to(4)
+    window.drag((10, 10), (25, 30))
+    assert result.outdated.isVisible()
+    window.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not result.outdated.isVisible()
 
 
 def test_the_question_before_the_answer_comes_into_view_in_every_case(window: Window) -> None:

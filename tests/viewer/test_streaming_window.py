@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,13 @@ from qtpy.QtCore import QPoint
 from conftest import make_volume
 from napari_breast_ai.annotations.protocol import Protocol
 from napari_breast_ai.core import BreastAIError
-from napari_breast_ai.inference import Engine, predict, quantised
+from napari_breast_ai.inference import Engine, engine, predict, quantised
+from napari_breast_ai.inference.cache import in_words
 from napari_breast_ai.models import load_bundle
 from napari_breast_ai.viewer import layers as look
 from napari_breast_ai.viewer import takeaway, tasks
 from napari_breast_ai.viewer.display import default_label
+from napari_breast_ai.viewer.recall import READY
 
 pytestmark = [
     pytest.mark.gui,
@@ -134,6 +137,41 @@ def test_a_stop_leaves_what_was_there(window: Window, monkeypatch: pytest.Monkey
     assert "no more" in window.said[-1]
 
 
+def test_a_stop_does_not_wait_for_an_engine(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancel while an engine is being made acts at once; it is made to its end all the same, and once."""
+    session, panel = window.session, window.dock.model
+    made = threading.Event()
+    asked: list[Any] = []
+
+    def slowly(model: Any, plain: Any, images: Any, names: Any, measure: bool) -> Any:
+        asked.append(model)
+        assert made.wait(60)
+        return plain, "Made slowly."
+
+    monkeypatch.setattr(engine, "installed", lambda: ("slow",))
+    monkeypatch.setattr(engine, "_choose", slowly)
+    session.set_bundle(load_bundle("demo-attention-squeezenet"))
+    window.wait(lambda: bool(asked))  # it is got ready by itself, behind the screen
+    window.click(panel.volume_button)
+    window.wait(lambda: session.prediction is not None)
+    assert session.prediction.slices == (6,), "torch shows the slice in view meanwhile"
+    window.wait(lambda: "engine" in session.workers.job(tasks.RUN).what)
+    begin = time.monotonic()
+    window.click(panel.cancel_button)
+    window.wait(lambda: not session.workers.running(tasks.RUN))
+    assert time.monotonic() - begin < 5 and not made.is_set()
+    window.settle()
+    assert (
+        session.prediction is None and panel.volume_button.isEnabled() and not panel.cancel_button.isVisible()
+    )
+    # What was begun is there for the next run.
+    made.set()
+    window.wait(lambda: not session.workers.running(READY))
+    window.click(panel.volume_button)
+    window.wait(lambda: session.prediction is not None and not session.prediction.pending)
+    assert len(asked) == 1 and "Made slowly." in session.prediction.input
+
+
 def test_another_study_stops_the_run(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     session = window.session
     gate = Gate(monkeypatch)
@@ -159,6 +197,14 @@ def test_a_case_that_is_opened_again_shows_its_maps(
     first = session.prediction
     window.wait(lambda: session.workers.busy is None)
     assert len(list(tmp_path.rglob("*.f32"))) == 13
+    # What that takes, in memory and on the disk, and how much it may.
+    maps, size = session.live.keep(), sum(file.stat().st_size for file in tmp_path.rglob("*.f32"))
+    assert dock.model.bounds.isVisible() and 0 < maps.taken == maps.needs
+    said = (
+        f"{in_words(maps.taken)} of at most 2.0 GB of memory, {in_words(size)} of at most 8.0 GB on the disk."
+    )
+    assert said in dock.model.bounds.text()
+    assert f"{in_words(size)} of at most 8.0 GB are taken" in dock.kept.note.text()
 
     session.show_study(make_volume(8, 64, 80, uid="9.9"))
     window.wait(lambda: session.workers.busy is None)
@@ -179,6 +225,34 @@ def test_a_case_that_is_opened_again_shows_its_maps(
     window.click(dock.model.volume_button)
     window.wait(lambda: session.prediction is not None)
     assert not gate.seen and session.prediction.case == first.case
+
+    # Switched off and emptied by hand: it is said, nothing is left and nothing comes.
+    window.wait(lambda: session.workers.busy is None)
+    if dock.kept.folded:
+        window.click(dock.kept.heading)
+    window.click(dock.kept.switch, QPoint(8, dock.kept.switch.height() // 2))
+    assert session.recall.off and "Nothing more is kept" in dock.kept.note.text()
+    assert "none are kept on the disk" in dock.model.bounds.text()
+    window.click(dock.kept.empty_button)
+    window.wait(lambda: session.recall.size == 0)
+    window.settle()
+    assert not list(tmp_path.rglob("*.f32")) and not dock.kept.empty_button.isEnabled()
+    assert session.prediction is not None, "what is on the screen stays"
+    gate.let(99)
+    session.show_study(make_volume(12, 64, 80, uid="7.7"))
+    window.click(dock.model.volume_button)
+    window.wait(lambda: session.prediction is not None and not session.prediction.pending)
+    window.wait(lambda: session.workers.busy is None)
+    assert not list(tmp_path.rglob("*.f32"))
+    window.click(dock.kept.switch, QPoint(8, dock.kept.switch.height() // 2))
+    assert not session.recall.off and "Nothing yet" in dock.kept.note.text()
+    # More than may be kept is said, not done.
+    session.show_study(make_volume(4, 64, 80, uid="8.8"))
+    session.live.keep().limit = 1000
+    window.click(dock.model.volume_button)
+    window.wait(lambda: session.prediction is not None and not session.prediction.pending)
+    window.settle()
+    assert "they are not kept there" in dock.model.bounds.text() and session.live.keep().taken == 0
 
 
 def test_fast_is_offered_where_the_bundle_says_what_it_costs(

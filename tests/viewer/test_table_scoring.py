@@ -15,11 +15,13 @@ from conftest import make_volume
 from napari_breast_ai.annotations.log import Turn
 from napari_breast_ai.annotations.worklist import Case, Worklist
 from napari_breast_ai.core import LabelGroup
-from napari_breast_ai.models import RECIPES
+from napari_breast_ai.models import RECIPES, load_bundle
 from napari_breast_ai.models.table import TableModel
 from napari_breast_ai.models.table_bundle import load_any_bundle, save_table_bundle
+from napari_breast_ai.models.table_ranges import CaseRanges, Span
 from napari_breast_ai.models.table_spec import Column, Member, RadiomicsSpec, TableSpec
 from napari_breast_ai.viewer import tasks
+from napari_breast_ai.viewer.ranging import UNLIKE
 from napari_breast_ai.viewer.session import Session
 from napari_breast_ai.viewer.table_scoring import missing
 from napari_breast_ai.viewer.widgets import model_panel
@@ -52,7 +54,8 @@ def folder(tmp_path: Path) -> Path:
         "0.weight": np.array([[0.5, 1.0, 1.0, 0.0]]),
         "0.bias": np.array([0.2]),
     }
-    told = {"data": "Synthetic numbers.", "calibration": None}
+    ranges = CaseRanges(40, {"radiomics/stat_mean": Span(0.0, 200.0), "clinical/age": Span(31.0, 66.0)})
+    told = {"data": "Synthetic numbers.", "calibration": None, "case_ranges": ranges.to_json()}
     return save_table_bundle(
         tmp_path / "radiomics-clinical", TableModel(spec, arrays), None, card="By hand.", evaluation=told
     )
@@ -112,6 +115,22 @@ def test_a_case_is_scored_by_hand(window: Window, folder: Path, monkeypatch: pyt
     assert f"NME {known:.2f}" in dock.result.bars.accessibleDescription()
     assert not dock.overlay.gradcam.isEnabled() and "no heat map" in dock.overlay.note.text()
     assert "not scored" not in session.readout.text and session.slice_index == 6
+    # In range, and then not: hatched, and the value's name is said.
+    assert session.range.doubt == "" and "features and values are within" in dock.range.fine.text()
+    age.selectAll()
+    QTest.keyClicks(age, "95")
+    QTest.keyClick(age, Qt.Key.Key_Return)
+    certain = dock.result.bars.grab().toImage()
+    scored(window)
+    assert session.range.doubt == UNLIKE
+    assert "“age” is 95" in dock.range.reasons.text() and "between 31 and 66" in dock.range.reasons.text()
+    assert "stat_mean" not in dock.range.reasons.text() and dock.range.isVisible()
+    unsure = dock.result.bars.grab().toImage()
+    assert certain != unsure
+    session.set_bundle(load_bundle("demo-attention-squeezenet"))
+    assert session.range.doubt == UNLIKE and "radiomics-clinical" in dock.range.fine.text()
+    session.set_bundle(load_any_bundle(folder))
+    age = panel.values.entries["age"]
     window.click(dock.live.switch)
     assert "no attention" in dock.live.note.text() and not session.workers.running(tasks.RUN)
 

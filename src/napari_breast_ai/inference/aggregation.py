@@ -69,6 +69,31 @@ def aggregate(
     )
 
 
+def outdated(
+    case: CaseScores, slices: Sequence[int], groups: Sequence[LabelGroup], boxes: Collection[Box]
+) -> tuple[str, ...]:
+    """The groups whose score of the case other slices would make with the boxes of now: those that no gate guards.
+
+    Args:
+        case: from `aggregate`.
+        slices: that were scored.
+        groups: the model's label groups.
+        boxes: a person's, of now.
+    """
+    if not slices:  # a model of the whole case
+        return ()
+    gates = {group.gate for group in groups if group.gate is not None}
+    boxed = boxed_slices(boxes) if boxes else None
+    voters = tuple(int(index) for index in slices if boxed is None or index in boxed)
+    return tuple(
+        group.name
+        for group in groups
+        if group.gate is None
+        and not gates & set(group.labels)
+        and case.voting_slices.get(group.name, ()) != voters
+    )
+
+
 def _highest(
     probabilities: Mapping[str, NDArray[np.floating]],
     slices: Sequence[int],

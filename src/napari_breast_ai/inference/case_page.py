@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import page as html
 from ..core.colors import LABEL_COLORS
 from ..files import write_whole
-from .case_report import CaseReport, KeySlice, Score
+from .case_report import CaseReport, KeySlice, Removal, Score
 from .errors import InferenceError
+from .questions.course import MEANING, draw
 from .taught import columns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _OTHER = "#56b4e9"
 _STYLE = """
@@ -61,6 +67,8 @@ def case_page(report: CaseReport) -> str:
             for one in report.answers
         )
         body.append(f"<h2>Questions asked of the heat map</h2><table><tbody>{rows}</tbody></table>")
+    if report.removal is not None:
+        body += [_removal(report.removal), html.paragraph(f"{report.removal.about}. {MEANING}", "note")]
     body += ["<h2>Study</h2>", html.table((), report.facts)]
     if report.model:
         body += ["<h2>Model</h2>", html.bullets(report.model)]
@@ -120,12 +128,28 @@ def _slice(one: KeySlice) -> str:
 
 
 def _curves(report: CaseReport) -> str:
-    import matplotlib
-
     from ..kinetics.plots import curves_figure
+
+    return _drawn(lambda: curves_figure(report.curves))
+
+
+def _removal(removal: Removal) -> str:
+    from matplotlib.figure import Figure
+
+    def made() -> Figure:
+        figure = Figure(figsize=(6.2, 3.4), layout="constrained")
+        draw(figure.subplots(), removal.lines, removal.label, 9)
+        return figure
+
+    return _drawn(made)
+
+
+def _drawn(make: Callable[[], Figure]) -> str:
+    """A figure inside the page, the same for the same numbers."""
+    import matplotlib
 
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "napari-breast-ai", "svg.fonttype": "none"}):
-        curves_figure(report.curves).savefig(stream, format="svg", metadata={"Date": None})
+        make().savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     return f"<figure>{text[text.index('<svg') :]}</figure>"

@@ -14,6 +14,7 @@ from ..annotations.lesions import Lesion, lesions
 from ..core import Box, BreastAIError, DceVolume, Prediction
 from ..core.orientation import has_size
 from .overlay import draw_slice, heat_name, heat_of, rank_slices, seen, shade
+from .questions.course import Line
 from .taught import Taught, judged_on, taught_scores
 
 if TYPE_CHECKING:
@@ -68,6 +69,21 @@ class Answer:
     failed: bool = False
 
 
+@dataclass(frozen=True)
+class Removal:
+    """How the score went as the hottest of the image was taken away and put back.
+
+    Attributes:
+        about: which map, which score and which slices.
+        label: whose score.
+        lines: what is drawn.
+    """
+
+    about: str
+    label: str
+    lines: tuple[Line, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class KeySlice:
     """Pictures of one slice.
@@ -100,6 +116,7 @@ class CaseReport:
         curves: mean enhancement of each lesion over time; empty where there is none.
         curve_note: why there are none, or "".
         answers: questions asked of the explanation.
+        removal: the curves behind two of the answers, or None.
         opinions: what readers said of the case.
         model: sentences on the model.
         taught: the questions that it answers, and how well.
@@ -124,6 +141,7 @@ class CaseReport:
     model: tuple[str, ...]
     taught: tuple[Taught, ...] = ()
     judged: str = ""
+    removal: Removal | None = None
 
     @property
     def title(self) -> str:
@@ -139,6 +157,7 @@ def case_report(
     *,
     doubts: Sequence[str] = (),
     answers: Sequence[Answer] = (),
+    removal: Removal | None = None,
     opinions: Sequence[str] = (),
     measured: Sequence[tuple[str, str]] = (),
     subject: str = "",
@@ -153,6 +172,7 @@ def case_report(
         bundle: that model, or None.
         doubts: in what the study is unlike those that the model was trained on, in sentences.
         answers: questions asked of the explanation.
+        removal: the curves behind two of them, where they were asked.
         opinions: sentences.
         measured: further facts of the study, name and value, such as those of `breast_facts`.
         subject: what the report calls the case. Nothing else in it names anybody.
@@ -193,6 +213,7 @@ def case_report(
         model=() if bundle is None else _model(bundle),
         taught=() if bundle is None else taught_scores(bundle),
         judged="" if bundle is None else judged_on(bundle.evaluation),
+        removal=removal,
     )
 
 

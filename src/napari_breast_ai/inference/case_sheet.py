@@ -15,12 +15,16 @@ from ..files import taking_place
 from ..page import RESEARCH_USE
 from .case_report import CaseReport
 from .errors import InferenceError
+from .questions.course import draw
 
 WIDTH, HEIGHT, MARGIN = 210.0, 297.0, 12.0
 """Millimetres."""
 
 MOST_WARNINGS = 4
 """At the head of the sheet; more would push the pictures off it."""
+
+LOWEST, REMOVAL = 22.0, 38.0
+"""Millimetres that a plot needs at least; that of the questions with heading and legend."""
 
 INK, GREY, RED, FRAME = "#1a1a1a", "#555555", "#b32400", "#d55e00"
 _OTHER = "#56b4e9"
@@ -105,7 +109,8 @@ def case_sheet(report: CaseReport) -> Figure:
     top = y + 2
     lower = _lesions(sheet, report, top, whole)
     bottom = HEIGHT - MARGIN - 4
-    _curves(sheet, report, left, lower + 2, half, bottom - lower - 2)
+    below = _curves(sheet, report, left, lower + 2, half, bottom - lower - 2)
+    _removal(sheet, report, left, below + 2, half, bottom)
     _beside(sheet, report, right, lower + 2, half, bottom)
     sheet.text(
         MARGIN,
@@ -179,7 +184,8 @@ def _slices(sheet: _Sheet, report: CaseReport, y: float, width: float) -> float:
     # A single slice has its pictures side by side; of more, each has them one above the other.
     beside = len(pictures) == 1
     rows = 1 if beside else len(pictures[0])
-    across, highest = (2, 80.0) if beside else (3, 52.0)
+    # Curves of the questions need room below.
+    across, highest = (2, 80.0) if beside else (3, 52.0 if report.removal is None else 40.0)
     # As wide as the page, unless they would push everything else off it.
     each = min((width - (across - 1) * gap) / across, highest * first.width / first.height)
     high = each * first.height / first.width
@@ -210,13 +216,15 @@ def _lesions(sheet: _Sheet, report: CaseReport, y: float, width: float) -> float
     return y
 
 
-def _curves(sheet: _Sheet, report: CaseReport, x: float, y: float, width: float, height: float) -> None:
+def _curves(sheet: _Sheet, report: CaseReport, x: float, y: float, width: float, height: float) -> float:
+    """The place below them."""
     y = sheet.heading(x, y, "Enhancement over time", width)
     height -= 6
+    if report.removal is not None and 0.55 * height > REMOVAL:
+        height *= 0.45
     drawn = [one for one in report.curves if one.percent is not None]
-    if not drawn or height < 22:
-        sheet.text(x, y, report.curve_note or "No curve can be given.", width, size=7.5, most=4)
-        return
+    if not drawn or height < LOWEST:
+        return sheet.text(x, y, report.curve_note or "No curve can be given.", width, size=7.5, most=4)
     from ..kinetics.plots import LINES
 
     axes = sheet.axes(x + 12, y + 1, width - 14, min(height, 62) - 13)
@@ -242,6 +250,16 @@ def _curves(sheet: _Sheet, report: CaseReport, x: float, y: float, width: float,
     axes.grid(color="#e6e6e6")
     axes.set_axisbelow(True)
     axes.legend(fontsize=6, frameon=False)
+    return y + min(height, 62)
+
+
+def _removal(sheet: _Sheet, report: CaseReport, x: float, y: float, width: float, bottom: float) -> None:
+    """The curves of deletion and insertion, where there is room; the HTML page has them anyway."""
+    if report.removal is None or bottom - y < REMOVAL:
+        return
+    y = sheet.heading(x, y, "Score without the hottest", width) + 7  # and below the legend
+    axes = sheet.axes(x + 12, y, width - 14, min(bottom - y - 9, 40))
+    draw(axes, report.removal.lines, report.removal.label, 6.5)
 
 
 def _beside(sheet: _Sheet, report: CaseReport, x: float, y: float, width: float, bottom: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..core import Progress, silent
 from ..models import Composition
+from .aside import made_aside
 from .device import choose_device
 from .errors import InferenceError
 from .explanation import Explained, explain
@@ -67,30 +69,34 @@ _engines: WeakKeyDictionary[Composition, _Known] = WeakKeyDictionary()
 _lock, _choosing = threading.Lock(), threading.Lock()
 
 AUTO = "auto"
+MAKING = "Getting the engine ready"
 
 
-def engine_for(model: Composition, device: torch.device) -> Engine:
-    """torch's engine for the model, kept for the next call while the model's weights stay the same."""
-    return _known(model, device).torch
+def engine_for(model: Composition, device: torch.device, progress: Progress = silent) -> Engine:
+    """torch's engine for the model, kept for the next call while the model's weights stay the same.
+
+    `progress` is told while it is made, and may cancel the waiting for it.
+    """
+    known = _engines.get(model)
+    if known is not None and known.state == _state(model, device):
+        return known.torch
+    return made_aside(lambda: _known(model, device), progress, MAKING).torch
+
+
+def _state(model: Composition, device: torch.device) -> object:
+    """The device, and of each tensor of the model where it lies and how often it was changed."""
+    # `parameters` would look for doubles, and take twice as long.
+    tensors = (t for part in model.modules() for t in (*part._parameters.values(), *part._buffers.values()))
+    return device, tuple((tensor.data_ptr(), tensor._version) for tensor in tensors if tensor is not None)
 
 
 def _known(model: Composition, device: torch.device) -> _Known:
-    state = (device, tuple(_states(model)))
+    state = _state(model, device)
     with _lock:
         known = _engines.get(model)
         if known is None or known.state != state:
             known = _engines[model] = _Known(state, Engine(model, device))
         return known
-
-
-def _states(model: nn.Module) -> Iterator[tuple[int, int]]:
-    """Where each tensor of a model lies, and how often it was changed. `parameters` would look for doubles, and take
-    twice as long.
-    """
-    for module in model.modules():
-        for tensor in (*module._parameters.values(), *module._buffers.values()):
-            if tensor is not None:
-                yield tensor.data_ptr(), tensor._version
 
 
 def chosen_engine(model: Composition, device: torch.device, wish: str = AUTO) -> tuple[Engine, str] | None:
@@ -102,7 +108,11 @@ def chosen_engine(model: Composition, device: torch.device, wish: str = AUTO) ->
 
 
 def choose_engine(
-    model: Composition, device: torch.device, images: Callable[[], Tensor], wish: str = AUTO
+    model: Composition,
+    device: torch.device,
+    images: Callable[[], Tensor],
+    wish: str = AUTO,
+    progress: Progress = silent,
 ) -> tuple[Engine, str]:
     """The fastest engine that is installed and gives torch's features, and a sentence about the choice.
 
@@ -112,11 +122,13 @@ def choose_engine(
         images: gives a few real images as `make_images` does, on which they must agree: one alone, and all together,
             no feature further from torch's than `AGREE` of the largest of torch's.
         wish: "auto"; "torch"; or the one of `runners.FAST` that is wanted.
+        progress: told while it is made; may cancel at once. The engine is made to its end all the same, and kept.
 
     Returns:
         torch's engine where no other one is fit; the sentence then says why.
 
     Raises:
+        Cancelled: by `progress`.
         InferenceError: the engine that is wanted is unknown or not installed, or the device is not the CPU.
     """
     if wish not in (AUTO, "torch", *FAST):
@@ -130,13 +142,19 @@ def choose_engine(
             )
         if device.type != "cpu":
             raise InferenceError(f"The engine “{wish}” runs on the CPU only. Use it with the device cpu.")
-    with _choosing:
-        found = chosen_engine(model, device, wish)
-        if found is None:
-            known = _known(model, device)
-            names = (wish,) if wish in FAST else installed()
-            found = known.fast[wish] = _choose(model, known.torch, images(), names, measure=wish not in FAST)
-        return found
+
+    def make() -> tuple[Engine, str]:
+        with _choosing:
+            found = chosen_engine(model, device, wish)
+            if found is None:
+                known = _known(model, device)
+                names = (wish,) if wish in FAST else installed()
+                found = known.fast[wish] = _choose(
+                    model, known.torch, images(), names, measure=wish not in FAST
+                )
+            return found
+
+    return made_aside(make, progress, MAKING)
 
 
 def _choose(
@@ -192,13 +210,15 @@ def fastest(runners: Sequence[Runner], images: Tensor, rounds: int = 3) -> Runne
     return min(zip(taken, runners, strict=True), key=lambda one: min(one[0]))[1]
 
 
-def engine_ready(model: Composition, images: Callable[[], Tensor], n_slices: int) -> None:
-    """Make the engine beforehand that a prediction of so many slices will ask for."""
+def engine_ready(
+    model: Composition, images: Callable[[], Tensor], n_slices: int, progress: Progress = silent
+) -> None:
+    """Make the engine beforehand that a prediction of so many slices will ask for. Raises Cancelled by `progress`."""
     device = choose_device()
     if n_slices >= WORTHWHILE:
-        choose_engine(model, device, images)
+        choose_engine(model, device, images, progress=progress)
     else:
-        engine_for(model, device)
+        engine_for(model, device, progress)
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:

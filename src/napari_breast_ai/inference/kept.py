@@ -45,6 +45,7 @@ class KeptFeatures:
         disk: the folder that they are looked for in, and written to by `write`; None: memory alone.
         told: what the model said of all slices, or None.
         too_large: whether the maps would take more memory than they may.
+        limit: bytes that they may take in memory. needs: bytes that all slices take; 0 until one was computed.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class KeptFeatures:
         self.known: NDArray[np.bool_] = np.zeros(volume.n_slices, dtype=bool)
         self.told: tuple[Explained, Seen] | None = None
         self.too_large = False
-        self._limit = limit_bytes
+        self.limit, self.needs = limit_bytes, 0
         # Slice by slice as they came, which copies nothing, until all are asked for together.
         self._rows: dict[int, Tensor] = {}
         self._maps: Tensor | None = None
@@ -85,6 +86,13 @@ class KeptFeatures:
     def complete(self) -> bool:
         """Whether every slice's maps are in memory."""
         return bool(self.known.all())
+
+    @property
+    def taken(self) -> int:
+        """Bytes that they take in memory now."""
+        if self._maps is not None:
+            return self.needs  # as one array, all slices have their place
+        return self.needs * int(self.known.sum()) // max(len(self.known), 1)
 
     @property
     def maps(self) -> Tensor:
@@ -131,10 +139,11 @@ class KeptFeatures:
         with self._writing:
             if self._maps is not None:
                 self._maps[rows] = maps.float().cpu()
-            elif maps[0].numel() * 4 * len(self.known) > self._limit:
-                self.too_large = True
+            elif (needs := maps[0].numel() * 4 * len(self.known)) > self.limit:
+                self.too_large, self.needs = True, needs
                 return
             else:
+                self.needs = needs
                 self._rows.update(zip(rows, maps.detach().float().cpu(), strict=True))
             self.known[rows] = True
 

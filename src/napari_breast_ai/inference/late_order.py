@@ -142,6 +142,8 @@ def _valley(blood: Course, part: float = 1.0) -> str | None:
 def _ahead(blood: Course, tissue: Course, part: float = 1.0) -> str | None:
     """That tissue is ahead of the blood that it takes contrast agent from, likewise."""
     summit = int(np.argmax(blood.mean(axis=0)))
+    if (blood[:, summit] <= 1e-6).any():
+        return None  # in part of the body nothing is brought to which the rest could be held
     share = blood / blood[:, [summit]]
     # Of tissue that has not enhanced yet there is no share.
     tops = np.maximum(tissue.max(axis=1, keepdims=True), 1e-6)

@@ -16,8 +16,9 @@ from ..core import Box, CaseScores, DceVolume, Prediction, Progress, silent
 from ..models import probabilities
 from ..models.bundle import Bundle
 from .aggregation import aggregate, boxed_slices
+from .aside import made_aside
 from .device import choose_device
-from .engine import AUTO, WORTHWHILE, Engine, choose_engine, chosen_engine, engine_for
+from .engine import AUTO, MAKING, WORTHWHILE, Engine, choose_engine, chosen_engine, engine_for
 from .ensemble import FoldHeads, with_folds
 from .errors import InferenceError
 from .explanation import Explained
@@ -90,7 +91,7 @@ def predict(
     plan = plan_images(volume, bundle.spec.preparation) if kept is None else kept.plan
     progress(0, len(chosen), "Predicting")
     place = choose_device(device)
-    plain = engine_for(bundle.model, place)
+    plain = engine_for(bundle.model, place, progress)
     rows, seen = Rows(chosen), Seen.of(plan)
     folds = FoldHeads(bundle, place)
     fast: Engine | None = None
@@ -100,7 +101,9 @@ def predict(
             features = None if kept is None else kept.get(part)
             if features is None:
                 if fast is None or maker is None:
-                    fast, said = _engine(volume, bundle, plan, chosen, place, engine, rows, start, partial)
+                    fast, said = _engine(
+                        volume, bundle, plan, chosen, place, engine, rows, start, partial, progress
+                    )
                     seen, maker = seen.by(fast.runner, said), ImageMaker(volume, plan, fast.runner.layout)
                     threads.enter_context(one_thread(fast.runner.alone))
                 features = fast.features(maker(part))
@@ -127,13 +130,14 @@ def _engine(
     rows: Rows,
     start: int | None,
     partial: Partial | None,
+    progress: Progress,
 ) -> tuple[Engine, str]:
     """The engine for the backbone, and a sentence about it. Where it must be made first, torch shows the slice in view
     meanwhile.
     """
     model = bundle.model
     if wish == FAST:
-        return fast_engine(bundle)
+        return made_aside(lambda: fast_engine(bundle), progress, MAKING)
     if wish == AUTO and len(slices) < WORTHWHILE:
         return chosen_engine(model, device) or (engine_for(model, device), "")
     found = chosen_engine(model, device, wish)
@@ -144,7 +148,11 @@ def _engine(
         glance = Rows(slices)
         glance.add(first, plain.explain(plain.features(make_images(volume, plan, first))))
         partial(bind(_so_far, volume, bundle, glance, Seen.of(plan)))
-    return choose_engine(model, device, lambda: make_images(volume, plan, probe(slices, start)), wish)
+
+    def probes() -> torch.Tensor:
+        return make_images(volume, plan, probe(slices, start))
+
+    return choose_engine(model, device, probes, wish, progress)
 
 
 def probe(slices: Sequence[int], start: int | None = None) -> tuple[int, ...]:

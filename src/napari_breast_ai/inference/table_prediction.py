@@ -33,6 +33,18 @@ def predict_table(
     values: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Prediction:
+    """Score a case; arguments and errors as for `score_table`, without what the score was made of."""
+    return score_table(volume, bundle, boxes=boxes, values=values, progress=progress)[0]
+
+
+def score_table(
+    volume: DceVolume,
+    bundle: TableBundle,
+    *,
+    boxes: Collection[Box] = (),
+    values: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+) -> tuple[Prediction, Cases]:
     """Score a case; there are no scores of slices and no heat maps.
 
     Args:
@@ -43,7 +55,8 @@ def predict_table(
         progress: told of each step; may cancel.
 
     Returns:
-        The prediction: `slices` and `gradcam` are empty, the rule of the case says what the scores rest on.
+        The prediction, whose `slices` and `gradcam` are empty and whose rule says what the scores rest on; and the
+        features and values of the case.
 
     Raises:
         InferenceError: a lesion is needed and no box marks one; the model wants masks; mirp is needed and not
@@ -98,7 +111,7 @@ def predict_table(
             f"Not known of this case: {_listed(unknown)}. The model takes what was usual among the patients it learnt "
             "from."
         )
-    return Prediction(
+    prediction = Prediction(
         model=bundle.ref,
         groups=spec.groups,
         slices=(),
@@ -118,6 +131,7 @@ def predict_table(
         subtracted=bool(seen and seen.subtracted),
         window=seen.window if seen else None,
     )
+    return prediction, cases
 
 
 def mean_of_lesions(

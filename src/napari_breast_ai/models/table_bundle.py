@@ -16,6 +16,7 @@ from .composition import Composition, skeleton
 from .errors import BundleError
 from .registry import TABLE, find_bundle
 from .table import TableModel
+from .table_ranges import CaseRanges
 from .table_spec import TableSpec
 
 _BACKBONE, _MEMBERS = "deep.", "member."
@@ -34,6 +35,7 @@ class TableBundle:
         evaluation: evaluation.json.
         folder: where it was read from.
         calibration: temperatures of its scores, where it brings some.
+        ranges: of the cases that it was fitted on; None where it does not tell them.
     """
 
     ref: ModelRef
@@ -44,6 +46,7 @@ class TableBundle:
     evaluation: dict[str, Any]
     folder: Path
     calibration: CaseCalibration = field(default_factory=CaseCalibration)
+    ranges: CaseRanges | None = None
 
 
 def save_table_bundle(
@@ -108,4 +111,5 @@ def load_any_bundle(name_or_folder: str | Path) -> Bundle | TableBundle:
         evaluation,
         folder,
         CaseCalibration.from_json(evaluation.get("calibration")),
+        CaseRanges.from_json(evaluation.get("case_ranges")),
     )

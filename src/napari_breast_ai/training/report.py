@@ -24,7 +24,7 @@ from .report_words import main_part, method_notes, shows, shows_not, used_input,
 _TOLD = {
     "schema", "version", "name", "predictions", "protocol", "figures", "held-out", "history", "attention", "folds",
     "runs", "across_runs", "labels", "patients", "operating_points", "warnings", "data", "gallery", "ranges",
-    "calibration", "course",
+    "case_ranges", "calibration", "course",
     "inputs", "choices", "trained_on", "known",
 }  # fmt: skip
 """What other sections tell, or what is computed anew."""

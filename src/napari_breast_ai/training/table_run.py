@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core import Progress, silent
 from ..inference import FeatureCache, backbone_hash
+from ..models.table_ranges import CaseRanges
 from .beyond import calibration
 from .checks import refuse
 from .judge import told_labels
@@ -94,6 +95,9 @@ def train_table(
         **judgement(run.slices, run.patients, groups),
         "attention": None,
         "calibration": calibration(run.patients, groups).to_json(),
+        "case_ranges": CaseRanges.of(
+            run.model, rows.cases.subset(plan.final), [rows.patients[i] for i in plan.final]
+        ).to_json(),
         **described(wanted),
         "trained_on": trained_on(
             plan, rows.ids, rows.patients, dict(zip(rows.ids, rows.contents, strict=True)), cohort.sha256

@@ -9,14 +9,18 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from ..core import BreastAIError, Prediction, Progress
+from ..core import BreastAIError, DceVolume, Prediction, Progress
 from . import layers as look
 from .display import default_label
 from .heat import heats
 from .heat_colors import difference_colormap, heat_colormap
 from .palette import label_color
+from .ranging import doubt_of, vectors_of
 
 if TYPE_CHECKING:
+    from ..inference import KeptFeatures
+    from ..inference.in_range import RangeReport
+    from ..models import Bundle
     from .session import Session
 
 COMPARE = "compare"
@@ -30,14 +34,20 @@ class Compare:
         model: the viewer model of the second view.
         volume: the study.
         prediction: whose maps lie over it; None for boxes alone.
+        report: how the study compares with that model's training; None where it was not compared.
     """
 
-    def __init__(self, session: Session, prediction: Prediction | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        prediction: Prediction | None = None,
+        report: RangeReport | None = None,
+    ) -> None:
         """Raises BreastAIError where there is no study."""
         if session.volume is None:
             raise BreastAIError("There is no study to see side by side. Open one first.")
         self._session = session
-        self.volume, self.prediction = session.volume, prediction
+        self.volume, self.prediction, self.report = session.volume, prediction, report
         self._busy = False
         self._maps: dict[str, Any] = {}
         self.model = ViewerModel(title=self.title)
@@ -64,6 +74,16 @@ class Compare:
     def title(self) -> str:
         """What it shows, in a few words."""
         return "boxes alone" if self.prediction is None else self.prediction.model.name
+
+    @property
+    def doubt(self) -> str:
+        """Why the second model's answer is not to be taken as certain, in a line; "" where nothing speaks against it."""
+        return "" if self.prediction is None else doubt_of(self.report)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The reasons, in sentences."""
+        return () if self.report is None else self.report.doubts
 
     @property
     def text(self) -> str:
@@ -212,18 +232,35 @@ def compare_with(session: Session, name_or_folder: str, done: Any) -> None:
     session.opinions.need()
     boxes = (session.journal.boxes if session.journal is not None else ()) or None
 
-    def work(progress: Progress) -> Prediction:
-        from ..inference import predict
+    def work(progress: Progress) -> tuple[Prediction, RangeReport | None]:
+        from ..inference import KeptFeatures, predict
         from ..models import load_bundle
 
-        return predict(volume, load_bundle(name_or_folder), boxes=boxes, progress=progress)
+        bundle = load_bundle(name_or_folder)
+        kept = KeptFeatures(volume, bundle)
+        prediction = predict(volume, bundle, boxes=boxes, kept=kept, progress=progress)
+        return prediction, _compared(volume, bundle, kept, prediction, progress)
 
-    def show(prediction: Prediction) -> None:
+    def show(found: tuple[Prediction, RangeReport | None]) -> None:
+        prediction, report = found
         # Another study may have come while the model ran, or a reader who must say their own answer first.
         if session.volume is volume and not session.opinions.asks_first:
             if session.journal is not None:
                 session.journal.answer_shown(prediction.model.name, prediction.model.sha256)
                 session.opinions.changed.emit()
-            done(Compare(session, prediction))
+            done(Compare(session, prediction, report))
 
     session.workers.start(COMPARE, "Run the other model", work, done=show, failed=session.fail)
+
+
+def _compared(
+    volume: DceVolume, bundle: Bundle, kept: KeptFeatures, prediction: Prediction, progress: Progress
+) -> RangeReport | None:
+    """Whether the study is like those of the second model's training; None where that cannot be told."""
+    from ..inference.in_range import check_range
+
+    try:
+        vectors = vectors_of(kept, prediction.slices, progress)
+        return check_range(volume, bundle.spec.preparation, bundle.ranges, vectors, progress)
+    except BreastAIError:
+        return None

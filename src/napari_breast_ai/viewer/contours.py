@@ -19,21 +19,38 @@ FINE = 640
 class Contours:
     """Heat maps (slices, h, w) as lines where their interpolated heights are those of some levels.
 
-    An array of uint8, (slices, h k, w k), that costs no memory: a slice is computed when it is asked for. 0 is no
+    An array of uint8, (slices, h k, w l), that costs no memory: a slice is computed when it is asked for. 0 is no
     line; a line holds its level as `code` has it, in the colours of `contour_colormap`.
+
+    Attributes:
+        maps, levels: as given.
+        fine: k and l, the steps in a cell down and across.
     """
 
-    def __init__(self, maps: NDArray[np.float32], top: float, levels: Sequence[float]) -> None:
-        """`top`: the number that the levels, parts of 1, are measured by; levels may be negative."""
-        self._maps, self._top = maps, top
+    def __init__(
+        self,
+        maps: NDArray[np.float32],
+        top: float,
+        levels: Sequence[float],
+        cell: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        """`top`: the number that the levels, parts of 1, are measured by; levels may be negative. `cell`: how large
+        one is, (down, across) in whatever unit: a line is as thin either way."""
+        self.maps, self.levels = maps, tuple(levels)
+        self._top = top
         self._levels = np.array(sorted(levels), np.float32) * np.float32(top)
         self._codes = np.array([0, *(code(level) for level in sorted(levels))], np.uint8)
         count, h, w = maps.shape
-        self._fine = max(1, round(FINE / max(h, w)))
-        self._down, self._across = (_linear(size, self._fine) for size in (h, w))
-        self.shape: tuple[int, ...] = (count, h * self._fine, w * self._fine)
+        step = max(h * cell[0], w * cell[1]) / FINE
+        self.fine = max(1, round(cell[0] / step)), max(1, round(cell[1] / step))
+        self._down, self._across = (_linear(size, fine) for size, fine in zip((h, w), self.fine, strict=True))
+        self.shape: tuple[int, ...] = (count, h * self.fine[0], w * self.fine[1])
         self.ndim = 3
         self.dtype = np.dtype(np.uint8)
+
+    def of(self, maps: NDArray[np.float32], cell: tuple[float, float]) -> Contours:
+        """The same lines on other maps of the same numbers, (slices, h, w)."""
+        return Contours(maps, self._top, self.levels, cell)
 
     @property
     def size(self) -> int:
@@ -56,7 +73,7 @@ class Contours:
         return np.asarray(self[:], dtype=dtype)
 
     def _draw(self, z: int) -> NDArray[np.uint8]:
-        low = self._maps[z]
+        low = self.maps[z]
         lines = np.zeros(self.shape[1:], np.uint8)
         if not low.any():
             return lines

@@ -74,6 +74,11 @@ class Live:
         """What the model itself said, whatever boxes have made of its attention."""
         return self._own
 
+    @property
+    def kept(self) -> KeptFeatures | None:
+        """The feature maps that are kept of the study on the screen; None while nothing was run or looked for."""
+        return self._kept
+
     def keep(self) -> KeptFeatures | None:
         """Where a run of the session's model on its study leaves its feature maps."""
         session = self._session

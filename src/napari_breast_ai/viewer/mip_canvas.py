@@ -1,4 +1,5 @@
-"""The canvas of a projection: a click goes to the voxel that is seen there, and a drag turns what can be turned."""
+"""The canvas of a projection: heat maps and boxes lie over it, a click goes to the voxel that is seen there, and a drag
+turns what can be turned."""
 
 from __future__ import annotations
 
@@ -13,18 +14,26 @@ from numpy.typing import NDArray
 from ..core import Box, DceVolume
 from . import cut
 from . import layers as look
+from .contours import Contours
 from .gestures import LEFT
-from .mip import TURNING, VIEWS, Made, Mip
+from .heat import LINES
+from .mip import VIEWS, Mip
+from .mip_heat import project_maps
 from .place import Place
-from .plane_canvas import View
+from .projected import TURNING, Made
+from .twins import Twinned
 
 NAME = "Projection"
 CLICK_PX = 3
 """A press that moves no further is a click."""
 
 
-class MipCanvas(View):
-    """Shows what a `Mip` has made.
+HEAT = {*LINES, *LINES.values()}
+"""Of the study's images those that are laid over the projection."""
+
+
+class MipCanvas(Twinned):
+    """Shows what a `Mip` has made, and over it what heat maps have at their highest behind each pixel.
 
     Attributes:
         mip: it.
@@ -38,6 +47,7 @@ class MipCanvas(View):
         self.mip = mip
         self._image: Image | None = None
         self._made: Made | None = None
+        self._stale: set[Layer] = set()
         mip.changed.connect(self._on_made)
 
     def close(self) -> None:
@@ -53,6 +63,7 @@ class MipCanvas(View):
     def clear(self) -> None:
         """Show nothing."""
         self._image = self._made = None
+        self._stale.clear()
         super().clear()
 
     def _fill(self, volume: DceVolume) -> None:
@@ -68,6 +79,7 @@ class MipCanvas(View):
             contrast_limits=(0.0, 1.0),
         )
         self.model.layers.append(self._image)
+        self._ranks[self._image] = -1  # below all
 
     @property
     def spacing(self) -> NDArray[np.float64]:
@@ -97,13 +109,86 @@ class MipCanvas(View):
                 look.set_contrast(image, max(0.0, low), max(high, 1e-6), whole=True)
             if before is None or before.plane != made.plane:
                 self.fit()
+        if made is not before:
+            self._stale.update(self._twins)
+            self._project_heat()
         self.show(self._place.at, self._place.crosshair)
+
+    # -------------------------------------------------------------------- heat
+
+    def takes(self, layer: Layer) -> bool:
+        """Heat maps, and the lines of them."""
+        return look.info(layer).get("role") in HEAT
+
+    def twin(self, layer: Image, rank: int, phase: int) -> None:
+        """Lay one of the study's heat maps over the projection."""
+        super().twin(layer, rank, phase)
+        if layer in self._twins:
+            if self._made is None or not layer.visible:
+                self._stale.add(layer)
+            self._project_heat()
+            self.show(self._place.at, self._place.crosshair)
+
+    def untwin(self, layer: Layer) -> None:
+        """The study's heat map has gone."""
+        self._stale.discard(layer)
+        super().untwin(layer)
+        self.show(self._place.at, self._place.crosshair)
+
+    def take_look(self, layer: Layer, name: str) -> None:
+        """The study's heat map looks otherwise than it did; a hidden one is projected when it is shown."""
+        if name != "visible":
+            super().take_look(layer, name)
+        elif layer in self._twins:
+            self._project_heat()
+            self.show(self._place.at, self._place.crosshair)
+
+    def take_data(self, layer: Layer, phase: int) -> None:
+        """The study's heat map has other numbers."""
+        if layer in self._twins:
+            self._stale.add(layer)
+            self._project_heat()
+            self.show(self._place.at, self._place.crosshair)
+
+    def _project_heat(self) -> None:
+        """Show the heat maps that are seen in the study, as soon as there is a projection."""
+        for layer, twin in self._twins.items():
+            visible = layer.visible and self._made is not None
+            if visible and layer in self._stale:
+                twin.data, where = self._cut(layer, 0)
+                twin.scale, twin.translate = where["scale"], where["translate"]
+                self._stale.discard(layer)
+            twin.visible = visible
+
+    def _cut(self, layer: Layer, phase: int) -> tuple[Any, dict[str, Any]]:
+        made = self._made
+        if made is None or not layer.visible:
+            return np.zeros((1, 1), np.float32), {"scale": (1.0, 1.0), "translate": (0.0, 0.0)}
+        data, scale, start = layer.data, tuple(layer.scale[-3:]), tuple(layer.translate[-3:])
+        if not isinstance(data, Contours):
+            return project_maps(made, data, scale, start, layer.contrast_limits[0] < 0)
+        # Lines are drawn of the projected map: those of slices behind each other would be a thicket.
+        fine = (1, *data.fine)
+        cells = tuple(one * count for one, count in zip(scale, fine, strict=True))
+        start = tuple(
+            one + (count - 1) / 2 * step for one, count, step in zip(start, fine, scale, strict=True)
+        )
+        picture, where = project_maps(made, data.maps, cells, start, min(data.levels) < 0)
+        drawn = data.of(picture[None], where["scale"])
+        size, step = np.array(where["scale"]), np.array(where["scale"]) / drawn.fine
+        begin = np.array(where["translate"]) - size / 2 + step / 2
+        return drawn[0], {"scale": tuple(step), "translate": tuple(begin)}
+
+    # -------------------------------------------------------------------- show
 
     def title(self, place: Sequence[int]) -> str:
         """What is seen."""
         if self._made is None:
             return "\n".join(["MIP", *(wrap(self.mip.note, 30) if self.tells else ())])
-        return self._made.text
+        shown = dict.fromkeys(
+            layer.name.removesuffix(", lines") for layer, twin in self._twins.items() if twin.visible
+        )
+        return "\n".join([self._made.text, *(f"Highest: {name}" for name in shown)])
 
     def frames(self, boxes: Iterable[Box], place: Sequence[int]) -> Mapping[str, NDArray[np.float64]]:
         """Boxes seen through all slices; in a turned view there are none."""

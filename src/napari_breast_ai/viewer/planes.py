@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.layers import Image, Layer
+from napari.layers import Layer
 
-from ..core import Box, DceVolume
+from ..core import DceVolume
 from . import layers as look
+from .linked import Linked
 from .mip import Mip
 from .mip_canvas import MipCanvas
-from .palette import label_color
-from .plane_views import FOLLOWED, Plane
+from .plane_views import Plane
 from .shortcuts import bind_layer
 
 if TYPE_CHECKING:
@@ -24,19 +24,15 @@ if TYPE_CHECKING:
     from .session import Session
 
 MIP = "planes"
-GIVEN_COLOR = "#ffffff"
 AGAIN_S = 0.3
 """While slices are read the planes are drawn again no more often."""
-
-_TRUE = "\N{ZERO WIDTH SPACE}given"
-"""A class that no reader's box can have."""
 
 
 class Planes:
     """The two planes across the study's slices and the projection through them, and the place they share.
 
     Attributes:
-        volume: the study that is shown; None while there is nothing to see. phase: of it.
+        volume: the study that is shown; None while there is nothing to see.
         shared: the place, which other views may share too.
         mip: the projection.
         views: across the rows, across the columns, the projection.
@@ -48,12 +44,10 @@ class Planes:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.volume: DceVolume | None = None
-        self._linked: list[Layer] = []
         self._busy = self._asleep = self.closed = False
         self.shared = session.place
         self.mip = Mip(session, MIP, self._projected)
         self._arrived = (0, 0.0)
-        self.phase = 0
         self.note = ""
         self.later: Callable[[], None] = self.show
         self.across_rows, self.across_columns = Plane(self, 1), Plane(self, 2)
@@ -61,15 +55,11 @@ class Planes:
         self.views = (self.across_rows, self.across_columns, self.projection)
         for view in self.views:
             bind_layer(session, view.model)  # it has keys as a layer has
-        viewer = session.viewer
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
+        self._linked = Linked(session, self.views)
         session.study_changed.connect(self._on_study)
         session.position_changed.connect(self._follow)
         self.shared.changed.connect(self._show)
-        self.mip.changed.connect(self._draw_boxes)
-        session.boxes_changed.connect(self._draw_boxes)
-        session.protocol_changed.connect(self._on_colors)
+        self.mip.changed.connect(self._linked.draw_boxes)
         session.workers.changed.connect(self._on_workers)
         self._on_study()
 
@@ -85,9 +75,7 @@ class Planes:
             (session.study_changed, self._on_study),
             (session.position_changed, self._follow),
             (self.shared.changed, self._show),
-            (self.mip.changed, self._draw_boxes),
-            (session.boxes_changed, self._draw_boxes),
-            (session.protocol_changed, self._on_colors),
+            (self.mip.changed, self._linked.draw_boxes),
             (session.workers.changed, self._on_workers),
         ):
             signal.disconnect(slot, missing_ok=True)
@@ -95,12 +83,7 @@ class Planes:
         self.mip.close()
         self.shared.leave(self)
         self._clear()
-        try:
-            viewer = session.viewer
-        except ReferenceError:  # the window has gone first
-            return
-        viewer.layers.events.inserted.disconnect(self._on_inserted)
-        viewer.layers.events.removed.disconnect(self._on_removed)
+        self._linked.close()
 
     # ------------------------------------------------------------------- place
 
@@ -129,6 +112,7 @@ class Planes:
         if on == self._asleep or self.closed:
             return
         self._asleep = on
+        self._linked.awake = not on
         self.mip.sleep(on)
         if on:
             self.shared.leave(self)
@@ -158,25 +142,25 @@ class Planes:
             self.mip.refresh()
             return
         self.shared.watch(self)
-        if not same:
+        if same:
+            self._linked.catch_up()
+        else:
             self._begin(volume)
         self._follow()
         self._show()
-        self._on_colors()
+        self._linked.color_boxes()
 
     def _begin(self, volume: DceVolume) -> None:
-        session = self._session
         # Before the view looks what is there already: of another study nothing is.
         self.mip.sleep(False)
         self.mip.refresh()
-        self.volume, self.phase = volume, session.phase_index
+        self.volume = volume
         self._arrived = (0, 0.0)
         self._busy = True
         try:
             for view in self.views:
                 view.begin(volume)
-            for layer in session.viewer.layers:
-                self._link(layer)
+            self._linked.begin(volume)
             for view in self.views:
                 view.fit()
         finally:
@@ -189,78 +173,22 @@ class Planes:
             self.volume = None
             for view in self.views:
                 view.clear()
-            for layer in list(self._linked):
-                self._unlink(layer)
+            self._linked.clear()
         finally:
             self._busy = False
-
-    def _on_inserted(self, event: Any) -> None:
-        if self.volume is not None and not self._asleep:
-            self._link(event.value)
-
-    def _on_removed(self, event: Any) -> None:
-        if event.value in self._linked:
-            self._unlink(event.value)
-            self._draw_boxes()
-
-    def _link(self, layer: Layer) -> None:
-        """Let an image of the study be seen in the planes, or a layer of boxes say when it is hidden."""
-        entry = look.info(layer)
-        if entry.get("volume") is not self.volume or layer in self._linked:
-            return
-        role = entry.get("role")
-        if isinstance(layer, Image) and layer.ndim >= 3 and not layer.rgb:
-            rank = look.ORDER.index(role) if role in look.ORDER else len(look.ORDER)
-            for plane in (self.across_rows, self.across_columns):
-                plane.twin(layer, rank, self.phase)
-            for name in FOLLOWED:
-                getattr(layer.events, name).connect(self._on_look)
-            layer.events.data.connect(self._on_pixels)
-        elif role in (look.BOXES, look.REFERENCE):
-            layer.events.visible.connect(self._draw_boxes)
-        else:
-            return
-        self._linked.append(layer)
-
-    def _unlink(self, layer: Layer) -> None:
-        self._linked.remove(layer)
-        if not isinstance(layer, Image):
-            layer.events.visible.disconnect(self._draw_boxes)
-            return
-        for name in FOLLOWED:
-            getattr(layer.events, name).disconnect(self._on_look)
-        layer.events.data.disconnect(self._on_pixels)
-        for plane in (self.across_rows, self.across_columns):
-            plane.untwin(layer)
 
     @property
     def current(self) -> bool:
         """Whether the planes show the session's study, which is being changed for another one else."""
-        return self.volume is not None and self.volume is self._session.volume and not self._asleep
-
-    def _on_look(self, event: Any) -> None:
-        if self.current:
-            for plane in (self.across_rows, self.across_columns):
-                plane.take_look(event.source, event.type)
-
-    def _on_pixels(self, event: Any) -> None:
-        if self.current:
-            for plane in (self.across_rows, self.across_columns):
-                plane.take_data(event.source, self.phase)
+        return self.volume is not None and self._linked.current
 
     # -------------------------------------------------------------------- show
 
     def _follow(self) -> None:
         """The study's sliders have moved."""
-        session = self._session
         if not self.current:
             return
-        if session.phase_index != self.phase:
-            self.phase = session.phase_index
-            for layer in self._linked:
-                if look.info(layer).get("role") in look.FILLED or getattr(layer, "ndim", 0) == 4:
-                    for plane in (self.across_rows, self.across_columns):
-                        plane.take_data(layer, self.phase)
+        self._linked.take_phase()
         if not self.shared.moving:
             self.later()
 
@@ -278,19 +206,7 @@ class Planes:
                 view.show(self.place, self.shared.crosshair)
         finally:
             self._busy = False
-        self._draw_boxes()
-
-    def _draw_boxes(self, event: Any = None) -> None:
-        if not self.current:
-            return
-        assert self.volume is not None
-        boxes = self._shown_boxes()
-        labels = {box.label for box in boxes}
-        colors = {label: label_color(label, self._session.protocol) for label in labels} | {
-            _TRUE: GIVEN_COLOR
-        }
-        for view in self.views:
-            view.show_frames(view.frames(boxes, self.place), colors)
+        self._linked.draw_boxes()
 
     def _projected(self) -> Derived | None:
         """The phase on the screen minus the one before contrast; of that one the phase that is shown first."""
@@ -304,32 +220,6 @@ class Planes:
         if phase == volume.pre_contrast:
             phase = look.first_look(volume)[0]
         return subtraction(volume, phase) if phase != volume.pre_contrast else phase_image(volume, phase)
-
-    def _shown_boxes(self) -> list[Box]:
-        """The reader's boxes and the given ones, as far as their layers are to be seen."""
-        from dataclasses import replace
-
-        boxes: list[Box] = []
-        journal = self._session.journal
-        for layer in self._linked:
-            role = look.info(layer).get("role")
-            if not layer.visible:
-                continue
-            if role == look.REFERENCE:
-                boxes.extend(
-                    replace(
-                        box, label=_TRUE, lesion=box.lesion and f"{_TRUE}{box.lesion}", id=f"{_TRUE}{box.id}"
-                    )
-                    for box in look.info(layer)["boxes"]
-                )
-            elif role == look.BOXES and journal is not None:
-                boxes.extend(journal.boxes)
-        return boxes
-
-    def _on_colors(self) -> None:
-        for view in self.views:
-            view.forget_frames()
-        self._draw_boxes()
 
     # ------------------------------------------------------------------ pixels
 

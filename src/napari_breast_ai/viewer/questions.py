@@ -11,7 +11,9 @@ from ..core import BreastAIError, Progress
 from .table_scoring import slice_model
 
 if TYPE_CHECKING:
+    from ..inference.case_report import Removal
     from ..inference.questions.ask import Which
+    from ..inference.questions.course import Line
     from ..inference.questions.table import Answer
     from .session import Session
 
@@ -25,7 +27,7 @@ class Questions:
 
     Attributes:
         answers: one for each question; () while nothing was asked.
-        asked: what they are about, in words.
+        asked: what they are about, in words. label: whose score was asked for.
         stale: the boxes have changed since.
         changed: emitted when any of that changes.
     """
@@ -35,7 +37,7 @@ class Questions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.answers: tuple[Answer, ...] = ()
-        self.asked = ""
+        self.asked = self.label = ""
         self.stale = False
         session.study_changed.connect(self._forget)
         session.bundle_changed.connect(self._forget)
@@ -80,6 +82,7 @@ class Questions:
         def done(answers: tuple[Answer, ...]) -> None:
             if session.volume is volume and session.bundle is bundle:
                 self.answers, self.asked, self.stale = answers, asked, False
+                self.label = label
                 self.changed.emit()
 
         session.workers.start(QUESTIONS, "Question the heat map", work, done=done, failed=session.fail)
@@ -95,6 +98,21 @@ class Questions:
                 found.append((f"{one.question.name} ({self.asked})", f"{one.said}{against}", one.fails))
         return found
 
+    def lines(self) -> tuple[Line, ...]:
+        """The curves behind deletion and insertion, as far as they could be asked."""
+        if not self.answers:
+            return ()
+        from ..inference.questions.course import lines_of
+
+        return lines_of(self.answers)
+
+    def removal(self) -> Removal | None:
+        """The curves for the report; none where the boxes have changed since."""
+        from ..inference.case_report import Removal
+
+        lines = () if self.stale else self.lines()
+        return Removal(self.asked, self.label, lines) if lines else None
+
     def _on_boxes(self) -> None:
         if self.answers and not self.stale:
             self.stale = True
@@ -108,5 +126,5 @@ class Questions:
     def _forget(self) -> None:
         self._session.workers.cancel(QUESTIONS)
         if self.answers:
-            self.answers, self.asked, self.stale = (), "", False
+            self.answers, self.asked, self.label, self.stale = (), "", "", False
             self.changed.emit()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ..core import DceVolume, ModelRef, Progress
+from ..core import DceVolume, ModelRef, Prediction, Progress
 from .table_scoring import slice_model
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class RangeWatch:
         self._found: dict[tuple[_Trained, tuple[int, ...]], RangeReport] = {}
         self._asked: tuple[_Trained, tuple[int, ...]] | None = None
         self._known: dict[ModelRef, _Trained] = {}
+        # Of a model that scores whole cases, whose answer comes with what was found.
+        self._case: tuple[Prediction, RangeReport] | None = None
         self._told: tuple[Any, ...] = ()
         session.study_changed.connect(self._check)
         session.bundle_changed.connect(self._check)
@@ -75,6 +77,8 @@ class RangeWatch:
     @property
     def about(self) -> ModelRef | None:
         """The model that the study is held against; None for none."""
+        if self._case is not None and self.report is self._case[1]:
+            return self._case[0].model
         return None if self._asked is None else self._asked[0].ref
 
     @property
@@ -103,19 +107,23 @@ class RangeWatch:
     def doubt(self) -> str:
         """Why the answer on the screen is not to be taken as certain, in a line; "" where nothing speaks against it."""
         prediction = self._session.prediction
-        if prediction is None or self._asked is None:
+        if prediction is None or self.about is None:
             return ""
         if self.outside:
             return UNLIKE
         if self.at_work or (prediction.pending and self.looks):
             return COMPARING
-        return NOT_COMPARED if self.broken or self.report is None else ""
+        return doubt_of(None if self.broken else self.report)
 
     @property
     def doubts(self) -> tuple[str, ...]:
         """The reasons in sentences, for what is taken away."""
         said = () if self.report is None else self.report.doubts
         return said or ((f"{NOT_COMPARED}.",) if self.doubt == NOT_COMPARED else ())
+
+    def take(self, prediction: Prediction, report: RangeReport) -> None:
+        """Keep what was found with the answer of a model that scores the whole case."""
+        self._case = prediction, report
 
     def _check(self) -> None:
         self._look()
@@ -127,7 +135,11 @@ class RangeWatch:
         if volume is not self._volume:
             self._forget()
             self._found.clear()
-            self._volume = volume
+            self._volume, self._case = volume, None
+        elif self._case is not None and session.prediction is self._case[0]:
+            self._forget()
+            self.report = self._case[1]
+            return
         trained = None if volume is None else self._trained()
         if volume is None or trained is None or not session.complete:
             self._forget()
@@ -161,7 +173,7 @@ class RangeWatch:
             from ..inference.in_range import check_range, with_features
 
             found = base or check_range(volume, trained.spec.preparation, trained.ranges, progress=progress)
-            vectors = None if kept is None else _vectors(kept, slices, progress)
+            vectors = None if kept is None else vectors_of(kept, slices, progress)
             return found, with_features(found, vectors, trained.ranges)
 
         def done(found: tuple[RangeReport, RangeReport]) -> None:
@@ -216,7 +228,14 @@ class RangeWatch:
             self.changed.emit()
 
 
-def _vectors(kept: KeptFeatures, slices: tuple[int, ...], progress: Progress) -> NDArray[np.float32] | None:
+def doubt_of(report: RangeReport | None) -> str:
+    """Why an answer whose check is over is not to be taken as certain, in a line; None: it was not compared."""
+    if report is None:
+        return NOT_COMPARED
+    return UNLIKE if report.outside else ""
+
+
+def vectors_of(kept: KeptFeatures, slices: tuple[int, ...], progress: Progress) -> NDArray[np.float32] | None:
     """Features averaged over each slice, (n, C); None where one of them is not kept."""
     from ..inference.in_range import slice_vectors
 

@@ -65,7 +65,11 @@ class Recall:
                 if kept.precision == "int8":
                     return None  # made in a moment
                 shown = probe(range(volume.n_slices))
-                engine_ready(bundle.model, lambda: make_images(volume, kept.plan, shown), volume.n_slices)
+
+                def images() -> Any:
+                    return make_images(volume, kept.plan, shown)
+
+                engine_ready(bundle.model, images, volume.n_slices, progress)
             return found
 
         def done(found: Any) -> None:
@@ -137,6 +141,30 @@ class Recall:
         if self.size == 0:
             size = f"Nothing yet, {in_words(LIMIT)} at most. "
         return size + ("Nothing more is kept." if self.off else "The oldest go first.")
+
+    @property
+    def bounds(self) -> str:
+        """What the feature maps of the study take and may take, in memory and on the disk; "" while there are none."""
+        kept = self._session.live.kept
+        if kept is None or self._session.volume is None:
+            return ""
+        from ..inference.cache import LIMIT, in_words
+
+        most = in_words(kept.limit)
+        if kept.too_large:
+            memory = (
+                f"Feature maps of this study would take {in_words(kept.needs)} of memory, more than the {most} that "
+                "they may: they are not kept there."
+            )
+        else:
+            memory = f"Feature maps take {in_words(kept.taken)} of at most {most} of memory"
+        if kept.disk is None or kept.disk.off:
+            disk = "none are kept on the disk."
+        elif self.size is None:
+            disk = f"at most {in_words(LIMIT)} on the disk."
+        else:
+            disk = f"{in_words(self.size)} of at most {in_words(LIMIT)} on the disk."
+        return f"{memory} {disk.capitalize()}" if kept.too_large else f"{memory}, {disk}"
 
     def switch(self, on: bool) -> None:
         """Keep what models compute from now on, or not; what is there stays."""

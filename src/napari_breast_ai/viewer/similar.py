@@ -75,6 +75,7 @@ class Similar:
 
     def _use(self, index: SimilarIndex) -> None:
         self.index = index
+        self._clear()  # neighbours in the last one
         self._find()
 
     def _on_prediction(self) -> None:

@@ -10,6 +10,7 @@ from psygnal import Signal
 from ..core import DceVolume, Prediction, Progress
 
 if TYPE_CHECKING:
+    from ..inference.in_range import RangeReport
     from ..models import Bundle, TableBundle
     from ..models.table_spec import Column
     from .session import Session
@@ -37,14 +38,18 @@ def score_case(session: Session, volume: DceVolume, bundle: TableBundle) -> None
     values = session.values.known()
 
     def work(progress: Progress) -> Any:
-        from ..inference import predict_table
+        from ..inference.table_prediction import score_table
+        from ..inference.table_range import case_range
 
-        return predict_table(volume, bundle, boxes=boxes, values=values, progress=progress)
+        prediction, case = score_table(volume, bundle, boxes=boxes, values=values, progress=progress)
+        return prediction, case_range(volume, bundle, case, progress)
 
-    def done(prediction: Prediction) -> None:
+    def done(found: tuple[Prediction, RangeReport]) -> None:
+        prediction, report = found
         # Study or model may have been changed for another meanwhile.
         if session.volume is volume and session.bundle is bundle:
             session.values.scored = prediction, (tuple(boxes), values)
+            session.range.take(prediction, report)
             session.set_prediction(prediction)
 
     session.workers.start(RUN, "Run the model", work, done=done, failed=session.fail)

@@ -75,7 +75,7 @@ def save_report(session: Session, path: Path, subject: str = "") -> None:
     bundle = session.bundle
     if bundle is not None and (prediction is None or bundle.ref != prediction.model):
         bundle = None
-    asked = session.questions.in_words()
+    asked, removal = session.questions.in_words(), session.questions.removal()
     if prediction is not None and session.range.at_work:
         raise BreastAIError(f"{COMPARING} Make the report when that is known.")
     doubts = () if prediction is None else session.range.doubts
@@ -99,6 +99,7 @@ def save_report(session: Session, path: Path, subject: str = "") -> None:
             bundle,
             doubts=doubts,
             answers=[Answer(*one) for one in asked],
+            removal=removal,
             opinions=opinions,
             measured=() if breasts is None else breast_facts(breasts.masks, breasts.rows),
             subject=subject,

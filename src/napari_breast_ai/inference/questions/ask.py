@@ -32,6 +32,7 @@ from .alike import (
     top_overlap,
     without_knowledge,
 )
+from .course import Course
 from .place import place
 from .removal import BATCH, baseline_of, deletion, faithfulness, insertion, patches, ranked
 from .table import Answer, answered, mean_answers
@@ -204,12 +205,12 @@ class Asker:
             if note := self._nothing_to_take(with_, score):
                 answers.append(answered(key, None, note=note))
                 continue
-            areas = [
-                curve(self.probability, image, empty, order, shape, table.STEPS, steps).area
-                for order in orders
-            ]
-            value, chance = areas[0], float(np.mean(areas[1:]))
-            answers.append(answered(key, value, chance, "in random order"))
+            own, *others = (
+                curve(self.probability, image, empty, order, shape, table.STEPS, steps) for order in orders
+            )
+            chance = np.mean([one.scores for one in others], axis=0)
+            course = Course(*(tuple(map(float, one)) for one in (own.parts, own.scores, chance)))
+            answers.append(answered(key, course.area, course.chance_area, "in random order", course))
         if self._nothing_to_take(with_, without) == _AGAINST:
             return [*answers, answered("faithfulness", None, note=_AGAINST)]
         parts = patches(shape, table.FAITHFUL_PATCHES)

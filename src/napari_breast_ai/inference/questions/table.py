@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .course import Course, mean_course
+
 Unit = Literal["%", "probability", "correlation", "ratio"]
 
 FAITHFUL_PATCHES = 6
@@ -141,6 +143,7 @@ class Answer:
         reference: what it is held against, in the same unit; None where that is a fixed number of the question.
         fails: the explanation fails the question.
         note: why it cannot be answered, in a sentence, or what the reference is.
+        course: of deletion and insertion the scores on the way, whose area the value is.
     """
 
     key: str
@@ -148,6 +151,7 @@ class Answer:
     reference: float | None = None
     fails: bool = False
     note: str = ""
+    course: Course | None = None
 
     @property
     def question(self) -> Question:
@@ -168,7 +172,9 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return dict(vars(self)) | {"unit": self.question.unit}
+        found = dict(vars(self)) | {"unit": self.question.unit}
+        del found["course"]
+        return found if self.course is None else found | {"course": self.course.to_json()}
 
 
 def say(value: float | None, unit: Unit) -> str:
@@ -197,10 +203,16 @@ def judge(key: str, value: float | None, reference: float | None) -> bool:
     return key == "random_model" and value >= INDIFFERENT
 
 
-def answered(key: str, value: float | None, reference: float | None = None, note: str = "") -> Answer:
+def answered(
+    key: str,
+    value: float | None,
+    reference: float | None = None,
+    note: str = "",
+    course: Course | None = None,
+) -> Answer:
     """An answer with its verdict."""
     value, reference = (None if one is None else float(one) for one in (value, reference))
-    return Answer(key, value, reference, judge(key, value, reference), note)
+    return Answer(key, value, reference, judge(key, value, reference), note, course)
 
 
 def mean_answers(of_slices: Sequence[Sequence[Answer]]) -> tuple[Answer, ...]:
@@ -219,6 +231,7 @@ def mean_answers(of_slices: Sequence[Sequence[Answer]]) -> tuple[Answer, ...]:
                 sum(one.value for one in told if one.value is not None) / len(told),
                 sum(references) / len(references) if references else None,
                 told[0].note,
+                mean_course([one.course for one in told if one.course is not None]),
             )
         )
     return tuple(found)

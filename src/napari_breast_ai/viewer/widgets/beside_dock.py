@@ -53,8 +53,11 @@ class BesideDock(SideCanvas):
             self.beside.model.reset_view()
 
     def _write(self, event: Any = None) -> None:
-        told = (self.beside.text, self.beside.sides)
+        told = [self.beside.text, self.beside.sides]
         name = escape(self.beside.title)
+        if isinstance(self.beside, Compare) and self.beside.doubt:
+            told.append(f"<b>{escape(self.beside.doubt)}</b>")
+            self.line.setToolTip("<br>".join(escape(one) for one in self.beside.doubts))
         self.line.setText("<br>".join((f"<b>{name}</b>", *filter(None, told))))
 
     def let_go(self) -> None:

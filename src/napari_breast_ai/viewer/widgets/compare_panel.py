@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from ...core import BreastAIError
 from ..compare import COMPARE, Compare, compare_with
 from .combo import short_combo
+from .probability_bars import Bar, ProbabilityBars
 from .section import Links, Section, button, row, sentence
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ class ComparePanel(Section):
         self.body.addLayout(row(self.box, self.model_button, stretch=0))
         self.body.addLayout(row(self.boxes_button, self.close_button, stretch=0))
         self.text = sentence(tone="faint")
-        self.body.addWidget(self.text)
+        self.bars = ProbabilityBars(session)
+        self.bars.setAccessibleName("Case probabilities of the other model")
+        self.doubt = sentence(tone="warning")
+        for widget in (self.text, self.bars, self.doubt):
+            self.body.addWidget(widget)
         for signal in (
             session.study_changed,
             session.workers.changed,
@@ -77,7 +82,24 @@ class ComparePanel(Section):
         else:
             text = "A second view of the study, with the slice, phase, place and zoom of the first."
         self.text.setText(text)
+        self._show_case(None if shown is None or not isinstance(shown.beside, Compare) else shown.beside)
         self.summarise("" if shown is None else shown.beside.title)
+
+    def _show_case(self, compare: Compare | None) -> None:
+        """The second model's probabilities of the case, and why they are not certain."""
+        prediction = None if compare is None else compare.prediction
+        self.bars.setVisible(prediction is not None)
+        doubt = ""
+        if compare is not None and prediction is not None:
+            case = prediction.case
+            self.bars.doubtful = bool(compare.doubt)
+            self.bars.set_rows(
+                [Bar(label, value, case.intervals.get(label)) for label, value in case.probabilities.items()]
+            )
+            doubt = "\n".join([f"{compare.doubt}.", *(f"• {one}" for one in compare.doubts)])
+            doubt = doubt if compare.doubt else ""
+        self.doubt.setText(doubt)
+        self.doubt.setVisible(bool(doubt))
 
     def close_view(self) -> None:
         """Close the second view."""

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from ..session import Session
 
 
-def bar_brush(session: Session, widget: QWidget, color: str) -> QBrush:
-    """What a probability's bar on a widget is filled with: its colour, or hatched where it is not certain."""
-    if session.range.doubt:
+def bar_brush(session: Session, widget: QWidget, color: str, doubtful: bool | None = None) -> QBrush:
+    """What a probability's bar on a widget is filled with: its colour, or hatched where it is not certain.
+
+    `doubtful` None: as the session's own answer is.
+    """
+    if bool(session.range.doubt) if doubtful is None else doubtful:
         return QBrush(on_ground(widget, color), Qt.BrushStyle.BDiagPattern)
     return QBrush(QColor(color))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 
-from ..mip import PLANES, add_mip
+from ..mip import add_mip
+from ..projected import PLANES
 from .combo import combo
 from .section import Links, Section, button, row, sentence
 

@@ -6,7 +6,8 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
-from ..mip import PLANES, TURNING, VIEWS, Mip
+from ..mip import VIEWS, Mip
+from ..projected import PLANES, TURNING
 from .combo import combo
 from .section import row
 
@@ -24,7 +25,7 @@ class MipBar(QWidget):
         super().__init__(parent)
         self._mip = mip
         names = {plane: text for plane, (text, _) in PLANES.items()}
-        self.plane = combo("From where the projection is seen", 6, names)
+        self.plane = combo("From where the projection is seen", 8, names)
         self.plane.activated.connect(lambda: mip.set(plane=self.plane.currentData()))
         self.slab = QDoubleSpinBox()
         self.slab.setRange(0.0, 300.0)

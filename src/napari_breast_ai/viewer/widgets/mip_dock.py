@@ -8,6 +8,7 @@ from napari.qt import QtViewer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
 
+from ..linked import Linked
 from ..mip import MIP, Mip
 from ..mip_canvas import MipCanvas
 from ..shortcuts import bind_layer
@@ -22,10 +23,11 @@ NAME = "MIP"
 
 
 class MipDock(SideCanvas):
-    """The projection of what the Kinetics dock's page “Images” names, case after case.
+    """The projection of what the Kinetics dock's page “Images” names, case after case, with heat maps and boxes.
 
     Attributes:
-        mip, view, canvas: what is made, and where it is drawn. bar: how it is seen. note: why there is nothing.
+        mip, view, canvas: what is made, and where it is drawn. linked: what lies over it.
+        bar: how it is seen. note: why there is nothing.
     """
 
     def __init__(self, session: Session, plane: str, parent: QWidget | None = None) -> None:
@@ -35,6 +37,8 @@ class MipDock(SideCanvas):
         self.mip.set(plane=plane)
         self.view = MipCanvas(session.place, self.mip)
         self.view.tells = False  # the line above the picture does
+        self.linked = Linked(session, (self.view,))
+        self.linked.awake = False
         bind_layer(session, self.view.model)
         self.bar = MipBar(self.mip)
         self.note = sentence(tone="faint")
@@ -54,13 +58,15 @@ class MipDock(SideCanvas):
             (session.position_changed, self._mark),
             (session.place.changed, self._mark),
             (self.mip.changed, self._tell),
+            (self.mip.changed, self.linked.draw_boxes),
         )
         for signal, slot in self._links:
             signal.connect(slot)
         # Not a method of this widget: at that moment only its shell is left.
-        mip, view, place = self.mip, self.view, session.place
+        mip, view, place, linked = self.mip, self.view, session.place, self.linked
 
         def gone() -> None:
+            linked.close()
             view.close()
             mip.close()
             place.leave(mip)
@@ -77,21 +83,27 @@ class MipDock(SideCanvas):
         super().showEvent(event)
         self._session.place.watch(self.mip)
         self.mip.sleep(False)
+        self.linked.awake = True
+        self.linked.catch_up()
         self._mark()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Nobody sees it: it costs nothing."""
         super().hideEvent(event)
         self.mip.sleep(True)
+        self.linked.awake = False
         self._session.place.leave(self.mip)
 
     def _on_study(self) -> None:
         self.mip.refresh()  # before the view looks what is there already
         volume = self._session.volume
-        if volume is None or volume.n_slices < 2:
+        if volume is not self.view.volume:
+            self.linked.clear()
             self.view.clear()
-        elif volume is not self.view.volume:
-            self.view.begin(volume)
+            if volume is not None and volume.n_slices > 1:
+                self.view.begin(volume)
+                self.linked.begin(volume)
+                self.linked.draw_boxes()
         self._tell()
 
     def _mark(self) -> None:
@@ -107,6 +119,7 @@ class MipDock(SideCanvas):
         """Follow no more and free the canvas."""
         for signal, slot in self._links:
             signal.disconnect(slot, missing_ok=True)
+        self.linked.close()
         self.bar.let_go()
         self.view.close()
         self.mip.close()

@@ -62,10 +62,14 @@ class ModelPanel(Section):
         self.body.addWidget(job)
         self.text = sentence()
         self.body.addWidget(self.text)
+        self.bounds = sentence(tone="faint")
+        self.body.addWidget(self.bounds)
         links.connect(session.workers.changed, self.refresh)
         links.connect(session.study_changed, self.refresh)
         links.connect(session.boxes_changed, self.refresh)
         links.connect(session.values.changed, self.refresh)
+        for signal in (session.recall.changed, session.prediction_changed):
+            links.connect(signal, self._show_bounds)
         links.connect(session.bundle_changed, self._show_bundle)
         self._show_bundle()
         tasks.list_models(session, self._fill)
@@ -92,6 +96,13 @@ class ModelPanel(Section):
         else:
             self.text.setText(missing(session))
         self.text.setVisible(bool(self.text.text()))
+        self._show_bounds()
+
+    def _show_bounds(self) -> None:
+        """What is kept of the study's feature maps; a model of table rows keeps none."""
+        said = "" if table_model(self._session) is not None else self._session.recall.bounds
+        self.bounds.setText(said)
+        self.bounds.setVisible(bool(said))
 
     def _fill(self, bundles: Any) -> None:
         chosen = self._session.bundle

@@ -12,7 +12,7 @@ from .. import layers as look
 from ..heat_colors import COLORS
 from ..shortcuts import tooltip
 from .color_bar import ColorBar, meaning
-from .combo import short_combo
+from .combo import combo, short_combo
 from .section import Links, Section, row, sentence
 
 if TYPE_CHECKING:
@@ -33,16 +33,14 @@ class OverlayPanel(Section):
         self.gradcam = QCheckBox("Grad-CAM of")
         self.gradcam.setToolTip(tooltip("gradcam"))
         self.gradcam.toggled.connect(lambda on: session.set_display(gradcam=on))
-        self.label_box = short_combo("The class whose evidence the Grad-CAM shows", 4)
+        self.label_box = combo("The class whose evidence the Grad-CAM shows", 4)
         self.label_box.activated.connect(lambda i: self._ask(label=self.label_box.itemText(i)))
-        self.against_box = short_combo(
+        self.against_box = combo(
             "Another class, whose evidence is subtracted: what speaks for the one rather than for the other",
             4,
         )
         self.against_box.activated.connect(lambda i: self._ask(against=self.against_box.itemData(i)))
-        self.style_box = short_combo(
-            "A wash of colour over the image, lines of equal height, or both", 4, STYLES
-        )
+        self.style_box = combo("A wash of colour over the image, lines of equal height, or both", 4, STYLES)
         self.style_box.activated.connect(lambda i: session.set_display(style=self.style_box.itemData(i)))
         self.colors_box = short_combo(
             "The colours of attention and Grad-CAM, never the same for both; a difference of two classes has its own",

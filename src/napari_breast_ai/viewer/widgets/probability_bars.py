@@ -68,7 +68,12 @@ class ProbabilityBars(QWidget):
     """One bar a class, 0 to 1, with its number; a dash where the question did not arise.
 
     A line with two ends is the interval, a notch the operating point; under the mouse the numbers are told in full.
+
+    Attributes:
+        doubtful: whether the numbers are not to be taken as certain; None: as the session's own answer.
     """
+
+    doubtful: bool | None = None
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -144,7 +149,7 @@ class ProbabilityBars(QWidget):
         painter.setBrush(theme_color(self._session, "foreground"))
         painter.drawRoundedRect(track, 3, 3)
         if row.value is not None:
-            painter.setBrush(bar_brush(self._session, self, label_color(row.label)))
+            painter.setBrush(bar_brush(self._session, self, label_color(row.label), self.doubtful))
             filled = QRectF(track)
             filled.setWidth(max(2.0, track.width() * row.value))
             painter.drawRoundedRect(filled, 3, 3)

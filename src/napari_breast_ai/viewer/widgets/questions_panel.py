@@ -11,6 +11,7 @@ from ...core import BreastAIError
 from ..questions import QUESTIONS
 from ..table_scoring import slice_model
 from .combo import short_combo
+from .removal_plot import RemovalPlot
 from .section import Links, Section, button, row, sentence
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ WHICH = (("Attention", "attention"), ("Grad-CAM", "gradcam"))
 
 
 class QuestionsPanel(Section):
-    """What to ask about, two buttons, and a row for each answer."""
+    """What to ask about, two buttons, a row for each answer, and the curves behind two of them."""
 
     def __init__(self, session: Session, links: Links, parent: QWidget | None = None) -> None:
         super().__init__("Question the heat map", parent)
@@ -49,6 +50,8 @@ class QuestionsPanel(Section):
         self.grid.setVerticalSpacing(3)
         self.grid.setColumnStretch(1, 1)
         self.body.addWidget(self._holder)
+        self.removal = RemovalPlot(session)
+        self.body.addWidget(self.removal)
         links.connect(session.questions.changed, self.refresh)
         links.connect(session.bundle_changed, self._show_model)
         links.connect(session.study_changed, self._enable)
@@ -67,6 +70,7 @@ class QuestionsPanel(Section):
         for line, answer in enumerate(questions.answers):
             self._add(line, answer)
         self._holder.setVisible(bool(questions.answers))
+        self.removal.show_lines(questions.lines(), questions.label)
         if not questions.answers:
             text = "Is the map about this lesion? Would the score fall without it? Is it more than the image itself?"
         else:

@@ -17,6 +17,7 @@ OUTSIDE = (
 )
 UNUSABLE = "The model cannot run on this study."
 INSIDE = "The study is within what the model was trained on."
+INSIDE_CASE = "The case's features and values are within what the model was trained on."
 COMPARING = (
     "The study is being compared with what the model was trained on. Until that is known, bars of probabilities are "
     "hatched."
@@ -72,7 +73,9 @@ class RangePanel(Section):
         if not grave and watch.broken:
             verdict = [NOT_COMPARED]
         elif not grave and report.known:
-            notes.insert(0, f"{INSIDE} {self._slices()}".rstrip())
+            prediction = self._session.prediction
+            whole = prediction is not None and not prediction.slices
+            notes.insert(0, INSIDE_CASE if whole else f"{INSIDE} {self._slices()}".rstrip())
         self._show(verdict, grave, [*said, *notes])
 
     def _slices(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtWidgets import QWidget
@@ -14,6 +15,7 @@ from .section import Links, Section, button, fold_button, sentence
 from .slice_strip import SliceStrip
 
 if TYPE_CHECKING:
+    from ...core import Box
     from ...models import Bundle
     from ..session import Session
 
@@ -33,6 +35,7 @@ class ResultPanel(Section):
         self.bars = ProbabilityBars(session)
         self.bars.setAccessibleName("Case probabilities")
         self.rule = sentence(tone="faint")
+        self.outdated = sentence(tone="warning")
         self.strip = SliceStrip(session)
         self.strip.setAccessibleName("Probabilities along the slices")
         self.strip.clicked.connect(lambda index: session.go_to(index))
@@ -46,7 +49,10 @@ class ResultPanel(Section):
         self.more.clicked.connect(lambda: settings().setValue(MORE, self.more.isChecked()))
         self.details = sentence(tone="faint")
         self._marked = False
-        for widget in (self.empty, self.bars, self.rule, self.strip, self.lesions, self.more, self.details):
+        parts: tuple[QWidget, ...] = (
+            self.empty, self.bars, self.rule, self.outdated, self.strip, self.lesions, self.more, self.details,
+        )  # fmt: skip
+        for widget in parts:
             self.body.addWidget(widget)
         self.body.addWidget(self.warnings)
         links.connect(session.range.changed, self._doubt)
@@ -122,7 +128,23 @@ class ResultPanel(Section):
         volume, journal = self._session.volume, self._session.journal
         boxes = journal.boxes if journal is not None else ()
         self.strip.set_study(volume.n_slices if volume is not None else 0, boxes)
+        self._show_outdated(boxes)
         self._show_details()
+
+    def _show_outdated(self, boxes: Collection[Box]) -> None:
+        """Where no gate tells which slices show a lesion, boxes do, and a run takes those that are there then."""
+        prediction = self._session.prediction
+        groups: tuple[str, ...] = ()
+        if prediction is not None and not prediction.pending:
+            from ...inference.aggregation import outdated
+
+            groups = outdated(prediction.case, prediction.slices, prediction.groups, boxes)
+        names = " and ".join(groups)
+        self.outdated.setText(
+            f"The slices with a lesion's box decide the case's score of {names}, and these have changed since: it "
+            "changes at the next Run."
+        )
+        self.outdated.setVisible(bool(groups))
 
     def _show_details(self) -> None:
         prediction = self._session.prediction
