@@ -1,6 +1,8 @@
 """Motion that was planted is found and removed; the study itself stays as it is."""
 
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from scipy import ndimage
 
 from napari_breast_ai.core import Cancelled
 from napari_breast_ai.kinetics import KineticsError
-from napari_breast_ai.kinetics.motion import MotionSettings, Pair, correct_motion, methods
+from napari_breast_ai.kinetics.motion import METHODS, MotionSettings, Pair, correct_motion, methods
 from napari_breast_ai.kinetics.movement import Movement, moved
 from napari_breast_ai.phantom import PhantomSpec, make_phantom
 from napari_breast_ai.phantom.acquisition import phase_displacement
@@ -47,7 +49,7 @@ def found_in(phantom, **settings) -> np.ndarray:
     return pair.movement().dense()
 
 
-@pytest.mark.parametrize("method", ["flow", "demons", "elastix"])
+@pytest.mark.parametrize("method", METHODS)
 def test_planted_motion_is_found(phantom, method):
     if method not in methods():
         pytest.skip("itk-elastix is not installed")
@@ -149,6 +151,27 @@ def test_cancelling_ends_the_work(phantom):
             with pytest.raises(Cancelled):
                 correct_motion(phantom.volume, settings=MotionSettings(method=method), progress=stop)
             assert len(calls) == at and calls[-1][0] < calls[-1][1] and "phase 1" in calls[0][2]
+
+
+@pytest.mark.parametrize("method", ["bspline", "elastix"])
+def test_cancelling_ends_a_process_within_an_iteration(phantom, monkeypatch, method):
+    if method not in methods():
+        pytest.skip("itk-elastix is not installed")
+    begun = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: begun.append(popen(*a, **k)) or begun[-1])
+    settings = MotionSettings(rigid=False, method=method)
+
+    def stop(done: int, total: int, what: str) -> None:
+        if begun and time.monotonic() > first.setdefault("told", time.monotonic()) + 0.5:
+            raise Cancelled
+
+    first: dict[str, float] = {}
+    with pytest.raises(Cancelled):
+        correct_motion(phantom.volume, settings=settings, progress=stop)
+    # It was told to stop half a second after its beginning, and is told ten times a second.
+    assert time.monotonic() - first["told"] < 2
+    assert len(begun) == 1 and begun[0].returncode not in (None, 0)
 
 
 def test_progress_goes_on_to_the_end(phantom):
