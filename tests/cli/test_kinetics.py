@@ -57,11 +57,16 @@ def test_boxes_of_a_reader_and_grown_regions(study, tmp_path, capsys, monkeypatc
     z, y, x = (int(i) for i in np.unravel_index(np.argmax(maps.initial), maps.initial.shape))
     path = journal_path(tmp_path, volume.identity, "anna")
     journal = Journal(path, "anna", study_uid=volume.identity.study_uid, placing=Placing.of(volume))
-    journal.add(Box(z, y - 4.5, x - 4.5, y + 4.5, x + 4.5, "NME"))
+    for at in (z, z + 1 if z == 0 else z - 1):
+        journal.add(Box(at, y - 4.5, x - 4.5, y + 4.5, x + 4.5, "NME", lesion="one"))
     status, out, err = run(capsys, source, "--reader", "anna", "--out", tmp_path / "out", "--grow")
     assert (status, err) == (0, "") and "lesion 1: region from" in out
     region = np.asarray(nibabel.load(tmp_path / "out" / "region-lesion-1.nii.gz").dataobj)
     assert region.sum() > 0
+    with (tmp_path / "out" / "curves.csv").open(encoding="utf-8") as file:
+        curves = {row["curve"] for row in csv.DictReader(file)}
+    assert {f"lesion 1, slice {box.z}" for box in journal.boxes} < curves
+    assert (tmp_path / "out" / "curves-boxes-lesion-1.png").read_bytes()[:4] == b"\x89PNG"
     status, _, err = run(capsys, source, "--reader", "ben", "--out", tmp_path / "out")
     assert status == 1 and "ben has drawn no boxes" in err
 
