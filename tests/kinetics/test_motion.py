@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from napari_breast_ai.kinetics import KineticsError
 from napari_breast_ai.kinetics.motion import METHODS, MotionSettings, Pair, correct_motion, methods
 from napari_breast_ai.kinetics.movement import Movement, moved
 from napari_breast_ai.phantom import PhantomSpec, make_phantom
-from napari_breast_ai.phantom.acquisition import phase_displacement
+from napari_breast_ai.phantom.acquisition import displacement_across, phase_displacement
 from napari_breast_ai.phantom.anatomy import build_scene
 from napari_breast_ai.phantom.traits import body_traits
 
@@ -33,8 +34,10 @@ def corrected(phantom):
 
 def planted(spec) -> np.ndarray:
     """Where the phantom's voxels went, in mm along (slices, rows, columns): sampled at +d, so found at -d."""
-    dy, dx = phase_displacement(spec, build_scene(spec, body_traits(spec)), 1)
-    return np.stack([np.zeros_like(dy), -dy, -np.broadcast_to(dx[:, None, None], dy.shape)], axis=-1)
+    scene = build_scene(spec, body_traits(spec))
+    dy, dx = phase_displacement(spec, scene, 1)
+    dz = displacement_across(spec, scene, 1)
+    return np.stack([-dz, -dy, -np.broadcast_to(dx[:, None, None], dy.shape)], axis=-1)
 
 
 def breasts(volume) -> np.ndarray:
@@ -59,6 +62,18 @@ def test_planted_motion_is_found(phantom, method):
     left = np.linalg.norm((found - truth)[inside], axis=1)
     assert np.median(before) > 0.8
     assert left.mean() <= 0.3 * before.mean()
+
+
+def test_movement_across_the_slices_is_found_too():
+    pytest.importorskip("SimpleITK")
+    spec = replace(SPEC, shape=(48, 128, 128), slice_mm=2.4, motion_across_mm=3.0)
+    made = make_phantom(spec)
+    inside = breasts(made.volume)
+    truth = planted(spec)[inside]
+    left = found_in(made)[inside] - truth
+    assert np.median(np.abs(truth[:, 0])) > 1
+    assert np.abs(left[:, 0]).mean() <= 0.3 * np.abs(truth[:, 0]).mean()
+    assert np.linalg.norm(left, axis=1).mean() <= 0.3 * np.linalg.norm(truth, axis=1).mean()
 
 
 def test_the_corrected_study_moves_less(phantom, corrected):
