@@ -13,6 +13,7 @@ from napari_breast_ai.annotations import Journal, Placing, journal_path
 from napari_breast_ai.cli import main
 from napari_breast_ai.core import Box, PhaseTimes
 from napari_breast_ai.kinetics import Thresholds, kinetic_maps
+from napari_breast_ai.kinetics.motion import METHODS
 from napari_breast_ai.study import read_study, write_nifti
 
 
@@ -209,3 +210,10 @@ def test_motion_is_corrected_and_never_written_over(study, tmp_path, capsys):
 def test_what_is_wrong_with_the_breasts_is_said(study, tmp_path, capsys, more, said):
     status, _, err = run(capsys, study, "--out", tmp_path / "out", *more)
     assert status == 1 and said in err
+
+
+def test_every_registration_can_be_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        main(["kinetics", "study", "--out", "out", "--motion", "--motion-by", "none"])
+    offered = capsys.readouterr().err
+    assert all(name in offered.rpartition("choose from")[2] for name in METHODS)
