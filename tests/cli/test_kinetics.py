@@ -13,6 +13,7 @@ from napari_breast_ai.annotations import Journal, Placing, journal_path
 from napari_breast_ai.cli import main
 from napari_breast_ai.core import Box, PhaseTimes
 from napari_breast_ai.kinetics import Thresholds, kinetic_maps
+from napari_breast_ai.kinetics.motion import METHODS
 from napari_breast_ai.study import read_study, write_nifti
 
 
@@ -57,11 +58,16 @@ def test_boxes_of_a_reader_and_grown_regions(study, tmp_path, capsys, monkeypatc
     z, y, x = (int(i) for i in np.unravel_index(np.argmax(maps.initial), maps.initial.shape))
     path = journal_path(tmp_path, volume.identity, "anna")
     journal = Journal(path, "anna", study_uid=volume.identity.study_uid, placing=Placing.of(volume))
-    journal.add(Box(z, y - 4.5, x - 4.5, y + 4.5, x + 4.5, "NME"))
+    for at in (z, z + 1 if z == 0 else z - 1):
+        journal.add(Box(at, y - 4.5, x - 4.5, y + 4.5, x + 4.5, "NME", lesion="one"))
     status, out, err = run(capsys, source, "--reader", "anna", "--out", tmp_path / "out", "--grow")
     assert (status, err) == (0, "") and "lesion 1: region from" in out
     region = np.asarray(nibabel.load(tmp_path / "out" / "region-lesion-1.nii.gz").dataobj)
     assert region.sum() > 0
+    with (tmp_path / "out" / "curves.csv").open(encoding="utf-8") as file:
+        curves = {row["curve"] for row in csv.DictReader(file)}
+    assert {f"lesion 1, slice {box.z}" for box in journal.boxes} < curves
+    assert (tmp_path / "out" / "curves-boxes-lesion-1.png").read_bytes()[:4] == b"\x89PNG"
     status, _, err = run(capsys, source, "--reader", "ben", "--out", tmp_path / "out")
     assert status == 1 and "ben has drawn no boxes" in err
 
@@ -204,3 +210,10 @@ def test_motion_is_corrected_and_never_written_over(study, tmp_path, capsys):
 def test_what_is_wrong_with_the_breasts_is_said(study, tmp_path, capsys, more, said):
     status, _, err = run(capsys, study, "--out", tmp_path / "out", *more)
     assert status == 1 and said in err
+
+
+def test_every_registration_can_be_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        main(["kinetics", "study", "--out", "out", "--motion", "--motion-by", "none"])
+    offered = capsys.readouterr().err
+    assert all(name in offered.rpartition("choose from")[2] for name in METHODS)

@@ -22,6 +22,7 @@ from napari_breast_ai.kinetics import (
     segment_breast,
 )
 from napari_breast_ai.kinetics.breast import NO_LENGTHS
+from napari_breast_ai.kinetics.skin import FAT_MM, depth_below, skin_depth
 from napari_breast_ai.kinetics.write import BREAST_FILES, write_breasts
 from napari_breast_ai.phantom import PhantomSpec, breast_truth, make_phantom, tissue_truth
 from napari_breast_ai.study import open_volume, read_study
@@ -47,7 +48,7 @@ def known():
 
 
 @pytest.mark.parametrize(
-    ("seed", "density", "tissue_dice"), [(0, "c", 0.8), (1, "b", 0.6), (2, "d", 0.85), (3, "a", 0.55)]
+    ("seed", "density", "tissue_dice"), [(0, "c", 0.85), (1, "b", 0.7), (2, "d", 0.85), (3, "a", 0.75)]
 )
 def test_breasts_and_tissue_against_the_truth(seed, density, tissue_dice):
     made, breast, tissue = woman(seed, density)
@@ -56,9 +57,27 @@ def test_breasts_and_tissue_against_the_truth(seed, density, tissue_dice):
     assert dice(masks.breast == 2, breast == 2) > 0.9
     assert dice(masks.tissue, tissue) > tissue_dice
     part, true = masks.tissue.sum() / (masks.breast > 0).sum(), tissue.sum() / (breast > 0).sum()
-    assert abs(part - true) < 0.06 and (density != "a" or part < 2 * true)
+    assert abs(part - true) < 0.06 and (density != "a" or part < 1.3 * true)
     assert "fat dark" in masks.how and not masks.warnings
     assert not (masks.tissue & (masks.breast == 0)).any()
+
+
+def test_the_skin_is_measured():
+    """A rim of 5 mm is left out whole, and a fixed depth would not; what is as bright below it hides it."""
+    rng = np.random.default_rng(0)
+    inside = np.zeros((4, 60, 80), bool)
+    inside[:, 10:, 10:70] = True
+    depth = depth_below(inside, (3.0, 1.0, 1.0))
+    assert (depth[:, 10, 40] == 1).all() and (depth[:, 59, 40] == 30).all() and not depth[~inside].any()
+    skin = inside & (depth <= 5)
+    image = np.where(skin, 900, 300) + rng.normal(0, 40, inside.shape).astype(np.float32)
+    found = skin_depth(image.astype(np.float32), inside, depth, 1.0)
+    assert 5 <= found < 6
+    assert not (skin & (depth > found)).any()
+    thick = np.where(inside & (depth <= 12), 900, 300).astype(np.float32)
+    assert skin_depth(thick, inside, depth, 1.0) in (0.0, FAT_MM)
+    assert skin_depth(np.full(inside.shape, 500, np.float32), inside, depth, 1.0) == 0
+    assert skin_depth(image.astype(np.float32), inside & (depth < 4), depth, 1.0) == 0
 
 
 def test_fat_that_is_not_suppressed_is_noticed(monkeypatch):

@@ -16,6 +16,8 @@ from napari_breast_ai.kinetics import (
     curve_of,
     curve_type,
     curves_csv,
+    curves_of_boxes,
+    drawn_together,
     kinetic_maps,
     most_suspicious,
 )
@@ -51,6 +53,30 @@ def test_types_and_their_rule(study, signal, title, said):
     choice = choose_phases(study(data, [0, 90, 450]))
     kind = curve_type(signal, choice)
     assert kind.title == title and said in kind.rule
+
+
+def test_every_box_of_a_lesion_has_its_curve(noisy):
+    """In the order of their slices; of what enhances where anything does; the largest are drawn."""
+    maps = kinetic_maps(noisy)
+    slices, rows, _ = noisy.geometry.shape
+    boxes = [Box(z, 2, 2, 5 + z, 6, "IGM", f"b{z}") for z in reversed(range(slices))]
+    boxes += [Box(0, 2, 2, rows - 2, 9, "IGM", "other"), Box(slices + 3, 2, 2, 5, 5, "IGM", "outside")]
+    found = curves_of_boxes(maps, boxes, "lesion 1")
+    assert [one.curve.name for one in found] == [
+        "lesion 1, slice 0, box 1", "lesion 1, slice 0, box 2",
+        *(f"lesion 1, slice {z}" for z in range(1, slices)),
+    ]  # fmt: skip
+    enhancing = maps.tissue(found[2].area.place) & (maps.initial[found[2].area.place] >= 50)
+    assert 0 < enhancing.sum() == found[2].curve.voxels < found[2].area.voxels
+    wanted = noisy.data[:, 1:2, 2:7, 2:7].astype(float)[:, enhancing].mean(axis=1)
+    np.testing.assert_allclose(found[2].curve.signal, wanted)
+    nothing = curves_of_boxes(maps, boxes, "lesion 1", Thresholds(shown=1e6))
+    assert [one.curve.voxels for one in nothing] == [one.area.voxels for one in found]
+    assert drawn_together(found[:3]) == (found[:3], "")
+    many = found * 3
+    drawn, remark = drawn_together(many)
+    assert len(drawn) == 7 and f"of {len(many)} boxes" in remark
+    assert min(one.area.voxels for one in drawn) >= sorted(one.area.voxels for one in many)[-7]
 
 
 def test_thresholds_change_the_type(study):

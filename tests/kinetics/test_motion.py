@@ -1,6 +1,9 @@
 """Motion that was planted is found and removed; the study itself stays as it is."""
 
+import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +11,10 @@ from scipy import ndimage
 
 from napari_breast_ai.core import Cancelled
 from napari_breast_ai.kinetics import KineticsError
-from napari_breast_ai.kinetics.motion import MotionSettings, Pair, correct_motion, methods
+from napari_breast_ai.kinetics.motion import METHODS, MotionSettings, Pair, correct_motion, methods
 from napari_breast_ai.kinetics.movement import Movement, moved
 from napari_breast_ai.phantom import PhantomSpec, make_phantom
-from napari_breast_ai.phantom.acquisition import phase_displacement
+from napari_breast_ai.phantom.acquisition import displacement_across, phase_displacement
 from napari_breast_ai.phantom.anatomy import build_scene
 from napari_breast_ai.phantom.traits import body_traits
 
@@ -31,8 +34,10 @@ def corrected(phantom):
 
 def planted(spec) -> np.ndarray:
     """Where the phantom's voxels went, in mm along (slices, rows, columns): sampled at +d, so found at -d."""
-    dy, dx = phase_displacement(spec, build_scene(spec, body_traits(spec)), 1)
-    return np.stack([np.zeros_like(dy), -dy, -np.broadcast_to(dx[:, None, None], dy.shape)], axis=-1)
+    scene = build_scene(spec, body_traits(spec))
+    dy, dx = phase_displacement(spec, scene, 1)
+    dz = displacement_across(spec, scene, 1)
+    return np.stack([-dz, -dy, -np.broadcast_to(dx[:, None, None], dy.shape)], axis=-1)
 
 
 def breasts(volume) -> np.ndarray:
@@ -47,7 +52,7 @@ def found_in(phantom, **settings) -> np.ndarray:
     return pair.movement().dense()
 
 
-@pytest.mark.parametrize("method", ["flow", "demons", "elastix"])
+@pytest.mark.parametrize("method", METHODS)
 def test_planted_motion_is_found(phantom, method):
     if method not in methods():
         pytest.skip("itk-elastix is not installed")
@@ -57,6 +62,18 @@ def test_planted_motion_is_found(phantom, method):
     left = np.linalg.norm((found - truth)[inside], axis=1)
     assert np.median(before) > 0.8
     assert left.mean() <= 0.3 * before.mean()
+
+
+def test_movement_across_the_slices_is_found_too():
+    pytest.importorskip("SimpleITK")
+    spec = replace(SPEC, shape=(48, 128, 128), slice_mm=2.4, motion_across_mm=3.0)
+    made = make_phantom(spec)
+    inside = breasts(made.volume)
+    truth = planted(spec)[inside]
+    left = found_in(made)[inside] - truth
+    assert np.median(np.abs(truth[:, 0])) > 1
+    assert np.abs(left[:, 0]).mean() <= 0.3 * np.abs(truth[:, 0]).mean()
+    assert np.linalg.norm(left, axis=1).mean() <= 0.3 * np.linalg.norm(truth, axis=1).mean()
 
 
 def test_the_corrected_study_moves_less(phantom, corrected):
@@ -149,6 +166,27 @@ def test_cancelling_ends_the_work(phantom):
             with pytest.raises(Cancelled):
                 correct_motion(phantom.volume, settings=MotionSettings(method=method), progress=stop)
             assert len(calls) == at and calls[-1][0] < calls[-1][1] and "phase 1" in calls[0][2]
+
+
+@pytest.mark.parametrize("method", ["bspline", "elastix"])
+def test_cancelling_ends_a_process_within_an_iteration(phantom, monkeypatch, method):
+    if method not in methods():
+        pytest.skip("itk-elastix is not installed")
+    begun = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: begun.append(popen(*a, **k)) or begun[-1])
+    settings = MotionSettings(rigid=False, method=method)
+
+    def stop(done: int, total: int, what: str) -> None:
+        if begun and time.monotonic() > first.setdefault("told", time.monotonic()) + 0.5:
+            raise Cancelled
+
+    first: dict[str, float] = {}
+    with pytest.raises(Cancelled):
+        correct_motion(phantom.volume, settings=settings, progress=stop)
+    # It was told to stop half a second after its beginning, and is told ten times a second.
+    assert time.monotonic() - first["told"] < 2
+    assert len(begun) == 1 and begun[0].returncode not in (None, 0)
 
 
 def test_progress_goes_on_to_the_end(phantom):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_breast_ai.core import Cancelled
 from napari_breast_ai.phantom import TISSUES, Phantom, PhantomSpec, make_phantom
-from napari_breast_ai.phantom.make import lesion_boxes
+from napari_breast_ai.phantom.acquisition import move_across
+from napari_breast_ai.phantom.make import lesion_boxes, uid
 from napari_breast_ai.phantom.tracer import tofts
 
 CODE = {tissue.name: tissue.code for tissue in TISSUES}
@@ -22,6 +26,28 @@ def test_equal_seeds_are_equal_and_others_differ(igm: Phantom) -> None:
     other = make_phantom(PhantomSpec("igm", 3, igm.spec.shape))
     assert not np.array_equal(other.volume.data, igm.volume.data)
     assert other.volume.identity.study_uid != igm.volume.identity.study_uid
+
+
+def test_movement_across_the_slices_is_asked_for() -> None:
+    """A phantom without it stays what it was before there was any, its UIDs too."""
+    spec = PhantomSpec("nme", 2, (8, 48, 48), n_phases=2, noise=0.0, motion_mm=0.0)
+    still, moved = (make_phantom(replace(spec, motion_across_mm=mm)) for mm in (0.0, 3.0))
+    before = repr(spec).replace(", motion_across_mm=0.0", "")
+    name = "/".join(["napari-breast-ai phantom", before, "study"])
+    assert uid(spec, "study") == f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, name).int}"
+    assert "across" not in name and uid(moved.spec, "study") != uid(spec, "study")
+    np.testing.assert_array_equal(moved.volume.data[0], still.volume.data[0])
+    off = np.abs(moved.volume.data[1].astype(float) - still.volume.data[1])
+    assert off[:, :20].mean() > 0.02 * still.volume.data[1][:, :20].mean()
+
+
+def test_moving_across_the_slices_by_hand() -> None:
+    image = np.arange(6, dtype=np.float32)[:, None, None] * np.ones((1, 2, 3), np.float32)
+    shift = np.full(image.shape, 1.0, np.float32)
+    shift[:, 1] = -0.5
+    moved = move_across(image, shift)
+    np.testing.assert_allclose(moved[:, 0, 0], [1, 2, 3, 4, 5, 5])
+    np.testing.assert_allclose(moved[2:5, 1, 2], [1.5, 2.5, 3.5], rtol=1e-6)
 
 
 def test_volume(igm: Phantom) -> None:

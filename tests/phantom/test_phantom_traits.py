@@ -71,6 +71,7 @@ def test_women_differ() -> None:
         ({"fov_mm": 20.0}, "field of view"),
         ({"slice_mm": 0.0}, "slices"),
         ({"motion_mm": 9.0}, "motion"),
+        ({"motion_across_mm": -1.0}, "motion"),
         ({"noise": -0.1}, "noise"),
         ({"density": "e"}, "density"),
         ({"bpe": "some"}, "background enhancement"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -190,3 +191,43 @@ def test_a_correction_that_leaves_with_its_study_chooses_no_phases(
     following = make_volume(uid="9")
     at_once.show_study(following)
     assert len(chosen) == 1 and chosen[0] is following and kinetics.motion.corrected is None
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_correction_goes_on_when_times_are_told(
+    session: Session, qtbot: Any, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    """It depends on the pixels only. With other pixels it ends, and nothing of it comes."""
+    from napari_breast_ai.kinetics.motion import Corrected
+
+    begun, go_on = threading.Event(), threading.Event()
+    volume = make_volume()
+    moved = replace(volume, data=volume.data + 1)
+
+    def slow(volume: DceVolume, pre: Any, settings: Any, progress: Any) -> Corrected:
+        progress(0, 2, "motion")
+        begun.set()
+        go_on.wait(20)
+        progress(1, 2, "motion")
+        return Corrected(moved, volume, 0, (0.0,) * 4, (0.0,) * 4)
+
+    monkeypatch.setattr("napari_breast_ai.kinetics.correct_motion", slow)
+    kinetics = watched(session, volume)
+    kinetics.motion.correct()
+    qtbot.waitUntil(begun.is_set)
+    times = replace(volume.times, start_s=(0.0, 100.0, 200.0, 300.0))
+    told = replace(volume, times=times, data=volume.data if same else volume.data.copy())
+    session.show_study(told)
+    assert session.workers.job("motion").cancelling is not same
+    go_on.set()
+    qtbot.waitUntil(lambda: not session.workers.running("motion"))
+    corrected = kinetics.motion.corrected
+    if same:
+        assert corrected.original is told and corrected.volume.data is moved.data and kinetics.motion.used
+        assert corrected.volume.times == times and kinetics.choice.middles_s is not None
+        assert kinetics.motion.layer.visible and look.info(kinetics.motion.layer)["volume"] is told
+        qtbot.waitUntil(lambda: kinetics.maps is not None)
+        assert kinetics.maps.volume is corrected.volume
+    else:
+        qtbot.wait(50)
+        assert corrected is None and kinetics.motion.layer is None

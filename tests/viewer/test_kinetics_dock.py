@@ -220,6 +220,25 @@ def test_the_curve_under_the_pointer(window: Window, phantom: Any, tmp_path: Pat
     window.click(panel.clear_button)
     assert kinetics.curves.kept == 0
 
+    # Of every box of a lesion, several at once: each with a colour of its own.
+    boxes = [replace(largest(phantom), z=at, lesion="one", id="") for at in range(8)]
+    for box in boxes:
+        window.session.journal.add(box)
+    measured(window)
+    panel.which.setCurrentIndex(panel.which.findText("its boxes"))
+    panel.which.activated.emit(panel.which.currentIndex())
+    window.point(row, column)
+    assert panel.remark.isVisible() and "7 largest of 8 boxes" in panel.remark.text()
+    assert not panel.worst.isEnabled()
+    assert [line.split(":")[0] for line in plot.lines()[:-1]] == [f"Lesion 1, slice {at}" for at in range(7)]
+    drawn = kinetics.curves.drawn()
+    assert len({one.color for one in drawn}) == 8 and not any(one.dashed for one in drawn)
+    window.press(Key.Key_M)
+    assert kinetics.curves.drawn()[7].dashed and plot.lines()[-2] == "… and 2 more"
+    panel.which.setCurrentIndex(panel.which.findText("this lesion"))
+    panel.which.activated.emit(panel.which.currentIndex())
+    assert not panel.remark.isVisible() and panel.worst.isEnabled()
+
 
 def test_a_box_by_hand_a_region_and_the_table(window: Window, phantom: Any, tmp_path: Path) -> None:
     session, kinetics = window.session, window.session.kinetics

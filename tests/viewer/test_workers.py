@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
 
-from napari_breast_ai.core import Progress
+from napari_breast_ai.core import Cancelled, Progress
 from napari_breast_ai.viewer import workers as module
 from napari_breast_ai.viewer.workers import Job, Workers
 
@@ -33,6 +34,17 @@ def test_a_job_that_fails_after_its_stop_is_a_stopped_one(qtbot: Any) -> None:
     stopped.set()
     qtbot.waitUntil(lambda: bool(heard), timeout=30_000)
     assert heard == ["cancelled"] and not workers.running("a")
+
+
+def test_a_job_that_was_stopped_before_it_began_is_not_waited_for(qtbot: Any) -> None:
+    worked: list[bool] = []
+    job = Job("Work", lambda _: worked.append(True), lambda *_: None, lambda _: None, lambda *_: None, False)
+    assert not job.join(0.01), "it may still begin"
+    job.cancel()
+    begin = time.monotonic()
+    assert job.join(30) and time.monotonic() - begin < 5
+    _, error = job._run()
+    assert isinstance(error, Cancelled) and not worked
 
 
 def test_each_step_tells_its_own_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

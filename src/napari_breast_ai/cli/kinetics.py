@@ -141,7 +141,16 @@ def _lesions(
     out: Path,
 ) -> list[Path]:
     """The table of lesions, their curves, and a picture of the slice with each lesion's largest box."""
-    from ..kinetics import area_of_boxes, curve_of, curves_csv, lesion_kinetics, lesions_csv, most_suspicious
+    from ..kinetics import (
+        area_of_boxes,
+        curve_of,
+        curves_csv,
+        curves_of_boxes,
+        drawn_together,
+        lesion_kinetics,
+        lesions_csv,
+        most_suspicious,
+    )
     from ..kinetics.plots import class_figure, curves_figure, save_figure
     from ..kinetics.write import write_text
 
@@ -167,6 +176,14 @@ def _lesions(
             own.append(replace(curve_of(maps.volume, maps.choice, worst), name=place))
         curves += own
         print(_said(row))
+        if len(group.boxes) > 1:
+            single = curves_of_boxes(maps, group.boxes, name, thresholds)
+            curves += [one.curve for one in single]
+            drawn, remark = drawn_together(single)
+            if remark:
+                print(f"Note: {name}: {remark}")
+            figure = curves_figure([one.curve for one in drawn], thresholds)
+            written.append(save_figure(figure, out / f"curves-boxes-lesion-{number}.png"))
         figure = class_figure(maps, largest.z, thresholds, (box for one in groups for box in one.boxes))
         written.append(save_figure(figure, out / f"classes-lesion-{number}.png"))
         written.append(save_figure(curves_figure(own, thresholds), out / f"curves-lesion-{number}.png"))

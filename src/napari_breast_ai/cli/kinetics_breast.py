@@ -28,8 +28,8 @@ def add_breast(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument(
         "--motion-by",
-        choices=("flow", "demons", "elastix"),
-        help="the elastic step of --motion: our own (flow, the default), SimpleITK's demons, or elastix",
+        choices=("flow", "demons", "bspline", "elastix"),
+        help="the elastic step of --motion: our own (flow, the default), SimpleITK's demons or B-spline, or elastix",
     )
     sub.add_argument(
         "--breast", action="store_true", help="outline the breasts: density and background enhancement"

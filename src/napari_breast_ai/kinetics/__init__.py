@@ -13,6 +13,7 @@ from .errors import KineticsError
 
 if TYPE_CHECKING:
     from .areas import Area, area_of_boxes, area_of_mask, area_of_voxel
+    from .box_curves import BoxCurve, curves_of_boxes, drawn_together
     from .breast import BreastMasks, BreastSettings, Segmenter, segment_breast
     from .breast_labels import labels_of, masks_of
     from .classes import (
@@ -59,6 +60,9 @@ _LATER: dict[str, str] = {
     "SPEEDS": "classes",
     "Thresholds": "classes",
     "classify": "classes",
+    "BoxCurve": "box_curves",
+    "curves_of_boxes": "box_curves",
+    "drawn_together": "box_curves",
     "Curve": "curves",
     "CurveType": "curves",
     "curve_of": "curves",
@@ -106,6 +110,7 @@ __all__ = [
     "SER_NAMES",
     "SPEEDS",
     "Area",
+    "BoxCurve",
     "BreastFigures",
     "BreastMasks",
     "BreastSettings",
@@ -137,7 +142,9 @@ __all__ = [
     "curve_of",
     "curve_type",
     "curves_csv",
+    "curves_of_boxes",
     "density_figures",
+    "drawn_together",
     "functional_mask",
     "grow",
     "kinetic_maps",

@@ -18,7 +18,8 @@ from ..core import DceVolume, Progress, silent
 from .errors import KineticsError
 from .phases import before_contrast
 from .signals import as_float
-from .surfaces import NARROW_MM, Surfaces, Turned, find_surfaces, sideways
+from .skin import depth_below, skin_depth
+from .surfaces import Surfaces, Turned, find_surfaces
 from .tissue import fibroglandular
 
 Bool = NDArray[np.bool_]
@@ -45,7 +46,8 @@ class BreastSettings:
 
     Attributes:
         fat_suppressed: whether fat is dark; None looks at the images.
-        skin_mm: skin so thick is no tissue of the gland; it counts as breast.
+        skin_mm: skin is at least so thick; it is no tissue of the gland, and counts as breast. Where it is seen to be
+            thicker, up to 8 mm, that counts; 0 leaves no skin out.
         behind_mm: how far behind the skin over the breastbone a breast reaches, at most to the muscles.
     """
 
@@ -136,8 +138,15 @@ def segment_breast(
     z, y, x = ndimage.find_objects(inside.view(np.uint8))[0]
     part = z, y, x
     inner = _part(progress, SKIN_STEPS, STEPS)
+    middle = None if surfaces.middle is None else max(0, surfaces.middle * surfaces.step[2] - x.start)
     deep = _below_skin(
-        inside[part], turned.spacing, settings.skin_mm, _part(progress, WALL_STEPS, SKIN_STEPS)
+        image[part],
+        inside[part],
+        turned.spacing,
+        middle,
+        surfaces,
+        settings.skin_mm,
+        _part(progress, WALL_STEPS, SKIN_STEPS),
     )
     tissue = np.zeros_like(inside)
     tissue[part] = fibroglandular(image[part], deep, turned.spacing, surfaces.suppressed, inner)
@@ -185,22 +194,25 @@ def _between(
 
 
 def _below_skin(
-    inside: Bool, spacing: tuple[float, float, float], skin_mm: float, progress: Progress
+    image: NDArray[np.float32],
+    inside: Bool,
+    spacing: tuple[float, float, float],
+    middle: int | None,
+    surfaces: Surfaces,
+    skin_mm: float,
+    progress: Progress,
 ) -> Bool:
-    """The breasts less a layer at their front and their sides; behind them is muscle, which is no skin."""
+    """The breasts less their skin; `middle` is the column between them, None where there is one."""
     if skin_mm == 0:
         return inside
-    # Below the last voxel of a column the body goes on; above and below the first and last slice, too.
-    body = np.maximum.accumulate(inside, axis=1)
-    width = inside.shape[2] * spacing[2]
-    planes = sideways(body, width)
-    padded = np.pad(planes, ((0, 0), (1, 0), (1, 1)))
-    deep = np.empty_like(planes)
-    mm = spacing[1:] if width >= NARROW_MM else spacing[1::-1]
-    for k in range(len(deep)):
-        progress(k, len(deep), "breast: tissue")
-        deep[k] = ndimage.distance_transform_edt(padded[k], mm)[1:, 1:-1] > skin_mm
-    return np.asarray(inside & sideways(deep, width))
+    depth = depth_below(inside, spacing, progress, "breast: tissue")
+    deep = np.zeros_like(inside)
+    for side in (slice(None),) if middle is None else (slice(0, middle), slice(middle, None)):
+        own = inside[:, :, side], depth[:, :, side]
+        # Fat that is bright hides the skin.
+        seen = skin_depth(image[:, :, side], *own, spacing[1]) if surfaces.suppressed else 0.0
+        deep[:, :, side] = own[0] & (own[1] > max(seen, skin_mm))
+    return deep
 
 
 def _sided(

@@ -45,6 +45,11 @@ class CurveType:
         course = f"{self.course} (type {TYPES[self.course]})" if self.course else "no delayed course"
         return f"{self.speed}, {course}" if self.speed else "no enhancement can be given"
 
+    @property
+    def short(self) -> str:
+        """The same where there is little room, such as "fast, III"."""
+        return ", ".join(part for part in (self.speed, TYPES.get(self.course, "")) if part) or "none"
+
 
 @dataclass(frozen=True)
 class Curve:

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from ..core import DceVolume, Progress, silent
 from . import sitk
+from .bspline import bspline
 from .elastix import elastix, elastix_installed, need_elastix
 from .enhancement import tissue_floor
 from .errors import KineticsError
@@ -27,11 +28,12 @@ from .signals import as_float
 
 F32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
-Method = Literal["flow", "demons", "elastix"]
+Method = Literal["flow", "demons", "bspline", "elastix"]
 
 METHODS = {
     "flow": "least squares in a window (fastest)",
     "demons": "symmetric demons of SimpleITK",
+    "bspline": "B-spline of SimpleITK",
     "elastix": "B-spline of elastix",
 }
 """The elastic steps that can be chosen, for people."""
@@ -256,7 +258,10 @@ class Pair:
             )
         if settings.method == "elastix":
             fixed, moving, step = self._level(self.coarse)
-            return elastix(fixed, moving, step, base, steps.part("fine"))
+            return elastix(fixed, moving, self._tissue(step), step, base, steps.part("fine"))
+        if settings.method == "bspline":
+            fixed, moving, step = self._level(self.fine)
+            return bspline(fixed, moving, self._tissue(step), step, base, steps.part("fine"))
         found = np.zeros_like(base.grid)
         levels = (("coarse", self.coarse, 2 * settings.smooth_mm), ("fine", self.fine, settings.smooth_mm))
         for (name, step, smooth), count in zip(levels, settings.iterations, strict=True):
@@ -269,10 +274,7 @@ class Pair:
 
     def where(self, movement: Movement) -> Bool:
         """Cells of a movement that have tissue in either phase, and those beside them."""
-        mask = self.tissue
-        for axis, (mine, its) in enumerate(zip(self.base.cell, movement.cell, strict=True)):
-            mask = mask.repeat(mine // its, axis)
-        return mask
+        return self._tissue(movement.cell)
 
     def median(self, movement: Movement) -> float:
         """The median movement in the first phase's tissue, in mm."""
@@ -283,6 +285,13 @@ class Pair:
             :, ratio[0] // 2 :: ratio[0], ratio[1] // 2 :: ratio[1], ratio[2] // 2 :: ratio[2]
         ]
         return float(np.median(np.linalg.norm(grid[:, self._inside], axis=0)))
+
+    def _tissue(self, step: Three) -> Bool:
+        """The same cells, of that many voxels of the study."""
+        mask = self.tissue
+        for axis, (mine, its) in enumerate(zip(self.base.cell, step, strict=True)):
+            mask = mask.repeat(mine // its, axis)
+        return mask
 
     def _level(self, step: Three) -> tuple[F32, F32, Three]:
         """Both phases at a level's size, freed of their local mean and scale there."""

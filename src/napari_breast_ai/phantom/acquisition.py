@@ -91,6 +91,14 @@ def phase_displacement(spec: PhantomSpec, scene: Scene, phase: int) -> tuple[F32
     return f32(np.clip(dy, -1.6, 1.6)), f32(np.clip(dx, -1.6, 1.6))
 
 
+def displacement_across(spec: PhantomSpec, scene: Scene, phase: int) -> F32:
+    """Elastic movement of phase against phase 0 across the slices in mm: dz (z, y, x)."""
+    rng = stream(spec.seed, "motion across", str(phase))
+    amount = spec.motion_across_mm * (1 - np.exp(-phase / 2.0))
+    dz = amount * (0.5 * rng.normal() + 0.55 * smooth_field(rng, grid_axes(scene.geometry), 70.0))
+    return f32(np.clip(dz, -3.0, 3.0))
+
+
 def _cubic_taps(part: F32) -> tuple[F32, F32, F32, F32]:
     """Weights of a Catmull-Rom spline for the four neighbours at -1, 0, 1, 2."""
     p2, p3 = part * part, part * part * part
@@ -122,6 +130,19 @@ def move(image: F32, dy: F32, dx: F32) -> F32:
             w * moved[:, np.clip(column + whole + j - 1, 0, columns - 1)] for j, w in enumerate(weights)
         )
     return np.maximum(out, 0)
+
+
+def move_across(image: F32, dz: F32) -> F32:
+    """Sample `image` (z, y, x) at z + dz, in slices; dz per voxel."""
+    slices = image.shape[0]
+    low = np.floor(dz)
+    taps = _cubic_taps((dz - low).astype(np.float32))
+    base = np.arange(slices)[:, None, None] + low.astype(np.intp)
+    moved = sum(
+        w * np.take_along_axis(image, np.clip(base + j - 1, 0, slices - 1), axis=0)
+        for j, w in enumerate(taps)
+    )
+    return f32(np.maximum(moved, 0))
 
 
 def heart_ghost(image: F32, heart: NDArray[np.bool_], rng: np.random.Generator) -> None:

@@ -18,9 +18,11 @@ from .acquisition import (
     SignalModel,
     arrival_minutes,
     coil_sensitivity,
+    displacement_across,
     fat_suppression,
     heart_ghost,
     move,
+    move_across,
     phase_displacement,
     store,
 )
@@ -85,7 +87,9 @@ class Phantom:
 
 def uid(spec: PhantomSpec, *role: object) -> str:
     """A DICOM UID for a part of the phantom, always the same: 2.25 and a UUID of spec and role."""
-    name = "/".join(["napari-breast-ai phantom", repr(spec), *map(str, role)])
+    # Specs without movement across the slices were written before there was any, and keep their UIDs.
+    said = repr(spec).replace(", motion_across_mm=0.0", "")
+    name = "/".join(["napari-breast-ai phantom", said, *map(str, role)])
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, name).int}"
 
 
@@ -154,6 +158,9 @@ def _acquire(
         if phase and spec.motion_mm:
             dy, dx = phase_displacement(spec, scene, phase)
             image = move(image, dy / np.float32(scene.pixel), dx / np.float32(scene.pixel))
+        if phase and spec.motion_across_mm:
+            dz = displacement_across(spec, scene, phase)
+            image = move_across(image, dz / np.float32(scene.geometry.spacing[0]))
         rng = stream(spec.seed, "noise", spec.kind, str(phase))
         heart_ghost(image, heart, rng)
         image *= coil

@@ -50,6 +50,7 @@ class PhantomSpec:
         noise: standard deviation of the receiver's noise, as a part of the gland's signal before contrast.
         density: amount of fibroglandular tissue, None leaves it to the seed.
         bpe: background parenchymal enhancement, None leaves it to the seed.
+        motion_across_mm: typical displacement between phases across the slices, besides `motion_mm` within them.
     """
 
     kind: Kind
@@ -65,6 +66,7 @@ class PhantomSpec:
     noise: float = 0.05
     density: Density | None = None
     bpe: Bpe | None = None
+    motion_across_mm: float = 0.0
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -96,7 +98,7 @@ class PhantomSpec:
             found.append("The field of view must be 100 to 600 mm.")
         if self.slice_mm is not None and not 0.3 <= self.slice_mm <= 20:
             found.append("The slices must be 0.3 to 20 mm apart.")
-        if not 0 <= self.motion_mm <= 5:
+        if not (0 <= self.motion_mm <= 5 and 0 <= self.motion_across_mm <= 5):
             found.append("The motion must lie between 0 and 5 mm.")
         if not 0 <= self.noise <= 1:
             found.append("The noise must lie between 0 and 1.")

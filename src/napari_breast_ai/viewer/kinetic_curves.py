@@ -11,12 +11,12 @@ from ..core import BreastAIError
 from ..core.colors import OKABE_ITO
 
 if TYPE_CHECKING:
-    from ..kinetics import Area, Curve
+    from ..kinetics import Area, BoxCurve, Curve
     from .kinetics import Kinetics
     from .session import Session
 
 Unit = Literal["percent", "signal", "concentration"]
-Which = Literal["chosen", "all", "none"]
+Which = Literal["chosen", "all", "boxes", "all boxes", "none"]
 
 COLORS = tuple(
     OKABE_ITO[name] for name in ("vermilion", "sky blue", "green", "purple", "yellow", "orange", "blue")
@@ -34,12 +34,14 @@ class Drawn:
         color: #rrggbb.
         strong: whether it stands out.
         area: what it is of.
+        dashed: another curve has the same colour.
     """
 
     curve: Curve
     color: str
     strong: bool
     area: Area
+    dashed: bool = False
 
     def values(self, unit: Unit) -> tuple[float, ...] | None:
         """One a phase; None where they are undefined in that unit."""
@@ -54,7 +56,7 @@ class Curves:
     Attributes:
         unit: "percent" of the signal before contrast, "signal", or "concentration" in mM.
         size: pixels across at the pointer: 1, or 3 for the mean of 3 × 3.
-        which: of the lesions: the chosen one, all, or none.
+        which: of the lesions: the chosen one, all, the boxes of the chosen one, of all, or none.
         worst: draw the most suspicious 3 × 3 of each lesion too.
         pointer: the curve under the pointer; None while it is not over the images.
         changed: emitted when curves or settings change.
@@ -98,22 +100,54 @@ class Curves:
         volume, choice = kinetics.volume, kinetics.choice
         if not kinetics.on or volume is None or choice is None or not kinetics.arrived:
             return []
+        found = [*self._of_lesions(), *((one.area, one.curve, True) for one in self._boxes()[0])]
+        for area in self._kept:
+            found.append((area, self._curve(area), True))
+        drawn = [
+            Drawn(
+                replace(curve, mM=self._mM(area)),
+                COLORS[number % len(COLORS)],
+                strong,
+                area,
+                number // len(COLORS) % 2 == 1,
+            )
+            for number, (area, curve, strong) in enumerate(found)
+        ]
+        return [*drawn, *([] if self.pointer is None else [self.pointer])]
+
+    @property
+    def remark(self) -> str:
+        """A sentence about boxes that are not drawn; "" where all are."""
+        return self._boxes()[1]
+
+    def _of_lesions(self) -> list[tuple[Area, Curve, bool]]:
+        """Mean and worst curve of the lesions that are wanted, and whether they stand out."""
         found: list[tuple[Area, Curve, bool]] = []
-        lesions = kinetics.lesions
+        lesions = self._kinetics.lesions
         chosen = lesions.measured
-        for one in lesions.found if self.which != "none" else ():
+        for one in lesions.found if self.which in ("chosen", "all") else ():
             mine = chosen is not None and one.key == chosen.key
             if self.which == "all" or mine:
                 found.append((one.area, one.figures.curve, mine or chosen is None))
                 if self.worst and one.worst is not None and one.worst_area is not None:
                     found.append((one.worst_area, one.worst, mine or chosen is None))
-        for area in self._kept:
-            found.append((area, self._curve(area), True))
-        drawn = [
-            Drawn(replace(curve, mM=self._mM(area)), COLORS[number % len(COLORS)], strong, area)
-            for number, (area, curve, strong) in enumerate(found)
+        return found
+
+    def _boxes(self) -> tuple[tuple[BoxCurve, ...], str]:
+        """Curves of the boxes that are wanted, and a sentence about those for which there is no room."""
+        from ..kinetics import drawn_together
+
+        lesions = self._kinetics.lesions
+        chosen = lesions.measured
+        if not self._kinetics.on or self.which not in ("boxes", "all boxes"):
+            return (), ""
+        wanted = [
+            single
+            for one in lesions.found
+            if self.which == "all boxes" or (chosen is not None and one.key == chosen.key)
+            for single in one.boxes
         ]
-        return [*drawn, *([] if self.pointer is None else [self.pointer])]
+        return drawn_together(tuple(wanted))
 
     def keep(self) -> None:
         """Keep the curve under the pointer."""

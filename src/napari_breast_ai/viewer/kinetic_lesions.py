@@ -13,7 +13,7 @@ from ..core import BreastAIError, Progress
 from .soon import Soon
 
 if TYPE_CHECKING:
-    from ..kinetics import Area, Curve, KineticMaps, LesionKinetics, Size, Thresholds
+    from ..kinetics import Area, BoxCurve, Curve, KineticMaps, LesionKinetics, Size, Thresholds
     from .kinetic_regions import Mask
     from .kinetics import Kinetics
     from .session import Session
@@ -39,6 +39,7 @@ class Measured:
         worst: curve of the most suspicious 3 × 3 of its largest box; None where there is none.
         number: of the region in its layer; 0 for boxes.
         slices: its first and last slice.
+        boxes: curves of its single boxes; none of a region.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Measured:
     worst_area: Area | None
     number: int
     slices: tuple[int, int]
+    boxes: tuple[BoxCurve, ...] = ()
 
     def row(self) -> dict[str, str]:
         """The row of the table, with the diameters of a region."""
@@ -218,7 +220,14 @@ def measure(
         owners: the lesion's key of each label of our own mask that was grown from boxes.
         progress: may raise `Cancelled`.
     """
-    from ..kinetics import area_of_boxes, curve_of, lesion_kinetics, most_suspicious, size_of
+    from ..kinetics import (
+        area_of_boxes,
+        curve_of,
+        curves_of_boxes,
+        lesion_kinetics,
+        most_suspicious,
+        size_of,
+    )
 
     found = []
     names = {one.key: f"Lesion {number}" for number, one in enumerate(groups, start=1)}
@@ -237,8 +246,9 @@ def measure(
         except BreastAIError:
             place = None  # too small for one: the table says nothing of it
         slices = group.boxes[0].z, group.boxes[-1].z
+        single = curves_of_boxes(maps, group.boxes, area.name, thresholds)
         found.append(
-            Measured(group.key, area.name, group.label, area, figures, None, worst, place, 0, slices)
+            Measured(group.key, area.name, group.label, area, figures, None, worst, place, 0, slices, single)
         )
     for number, mask in enumerate(masks):
         progress(len(groups) + number, total, "Measuring")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from napari.layers import Image, Layer
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..core import DceVolume, Progress
@@ -42,6 +43,8 @@ class Motion:
         self.settings: MotionSettings | None = None
         self.used = False
         self._layer: Image | None = None
+        # Of the registration that goes on, or went on last.
+        self._pixels: NDArray[Any] | None = None
         # What was there when another study took its place, and whether it was used.
         self._left: tuple[Corrected, bool] | None = None
         session.viewer.layers.events.removed.connect(self._on_removed)
@@ -95,11 +98,14 @@ class Motion:
             return correct_motion(volume, pre, settings or MotionSettings(method=method), progress)
 
         def done(corrected: Corrected) -> None:
-            if session.volume is volume:
-                self.corrected = corrected
+            # Other times may have been told meanwhile: the pixels are what was corrected.
+            now = session.volume
+            if now is not None and now.data is volume.data:
+                self.corrected = _with_times(corrected, now)
                 self._show()
                 self.use(True, again=True)
 
+        self._pixels = volume.data
         session.workers.start(MOTION, "Correct motion", work, done=done, failed=session.fail)
 
     def use(self, on: bool, again: bool = False) -> None:
@@ -125,17 +131,20 @@ class Motion:
     def forget(self) -> None:
         """Another study."""
         self._session.workers.cancel(MOTION)
-        self.corrected, self.used, self._left = None, False, None
+        self.corrected, self.used, self._left, self._pixels = None, False, None, None
         self.changed.emit()
 
     def follow_study(self) -> None:
-        """The same pixels with other times, say: what was corrected stays."""
+        """The same pixels with other times, say: what was corrected stays, and what is being corrected goes on."""
         left, volume = self._left, self._session.volume
-        self.forget()
-        if left is None or volume is None or left[0].original.data is not volume.data:
+        if volume is None or self._pixels is not volume.data:
+            self.forget()
             return
-        told = replace(volume, data=left[0].volume.data)
-        self.corrected, self.used = replace(left[0], volume=told, original=volume), left[1]
+        self.corrected, self.used, self._left = None, False, None
+        if left is None or left[0].original.data is not volume.data:
+            self.changed.emit()
+            return
+        self.corrected, self.used = _with_times(left[0], volume), left[1]
         self._show()
         assert self._layer is not None
         self._layer.visible = self.used
@@ -174,3 +183,11 @@ class Motion:
                 # Where the study leaves, the phases of the next one are chosen when it is there.
                 if used and not leaves:
                     self._kinetics.choose()
+
+
+def _with_times(corrected: Corrected, volume: DceVolume) -> Corrected:
+    """A correction of the same pixels, as that of a study with other times."""
+    if corrected.original is volume:
+        return corrected
+    told = replace(volume, data=corrected.volume.data)
+    return replace(corrected, volume=told, original=volume)

@@ -60,7 +60,7 @@ class Job(QObject):
         self._progressed = progressed
         self._on_told = told
         self._cancel = threading.Event()
-        self._over = threading.Event()
+        self._begun, self._over = threading.Event(), threading.Event()
         self._last = 0.0
         self.left_s: float | None = None
         self._first: tuple[int, float] | None = None
@@ -89,10 +89,14 @@ class Job(QObject):
 
     def join(self, seconds: float) -> bool:
         """Wait until the thread has left the work. False if it has not by then."""
+        # One that still waits for a free thread would be waited for in vain: stopped before, it does no work.
+        if self._cancel.is_set() and not self._begun.is_set():
+            return True
         return self._over.wait(seconds)
 
     def _run(self) -> tuple[Any, BaseException | None]:
         """In the thread: work, and bring back the result or what was raised."""
+        self._begun.set()
         try:
             if self._cancel.is_set():
                 return None, Cancelled()

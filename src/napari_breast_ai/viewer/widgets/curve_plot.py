@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal  # type: ignore[attr-defined]
@@ -72,13 +71,28 @@ class CurvePlot(QWidget):
         return QSize(260, self.sizeHint().height())
 
     def lines(self) -> list[str]:
-        """The legend: each curve's name and type; more curves than there is room for are counted."""
-        found = [f"{one.curve.name}: {one.curve.kind(self._thresholds).title}" for one in self._drawn]
-        if len(found) > MOST_LINES:
+        """The legend: each curve's name and type, in two columns where there are many; the rest are counted."""
+        kinds = [one.curve.kind(self._thresholds) for one in self._drawn]
+        if len(self._drawn) <= MOST_LINES:
+            return [f"{one.curve.name}: {kind.title}" for one, kind in zip(self._drawn, kinds, strict=True)]
+        found = [f"{one.curve.name}: {kind.short}" for one, kind in zip(self._drawn, kinds, strict=True)]
+        if len(found) > 2 * MOST_LINES:
             # The pointer's own is the last, and the one that is looked at.
-            left = len(found) - MOST_LINES + 1
-            return [*found[: MOST_LINES - 2], f"… and {left} more", found[-1]]
+            left = len(found) - 2 * MOST_LINES + 1
+            return [*found[: 2 * MOST_LINES - 2], f"… and {left} more", found[-1]]
         return found
+
+    def _shown(self) -> list[Drawn | None]:
+        """The curve of each line of the legend; None of the line that counts the rest."""
+        if len(self._drawn) <= 2 * MOST_LINES:
+            return [*self._drawn]
+        return [*self._drawn[: 2 * MOST_LINES - 2], None, self._drawn[-1]]
+
+    def _cell(self, number: int) -> QRectF:
+        """Where a line of the legend stands."""
+        columns = 1 if len(self._drawn) <= MOST_LINES else 2
+        width = self.width() / columns
+        return QRectF(width * (number // MOST_LINES), PLOT + LINE * (number % MOST_LINES), width, LINE)
 
     def rule(self) -> str:
         """Why the pointer's curve, or the last one, is called what it is."""
@@ -117,11 +131,10 @@ class CurvePlot(QWidget):
     def event(self, event: QEvent) -> bool:
         """Say the rule of the curve whose line of the legend is pointed at."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            line = int((event.pos().y() - PLOT) // LINE)
-            rules = [f"{one.curve.name}: {one.curve.kind(self._thresholds).rule}" for one in self._drawn]
             text = "Click a phase to go there" if event.pos().y() < PLOT else ""
-            if 0 <= line < len(rules) <= MOST_LINES:
-                text = rules[line]
+            for number, one in enumerate(self._shown()):
+                if one is not None and self._cell(number).contains(QPointF(event.pos())):
+                    text = f"{one.curve.name}: {one.curve.kind(self._thresholds).rule}"
             QToolTip.showText(event.globalPos(), text, self)
             return True
         return super().event(event)
@@ -187,34 +200,37 @@ class CurvePlot(QWidget):
         if not one.strong and one is not self._drawn[-1]:
             color.setAlphaF(0.5)
         points = [axes.at(t, v) for t, v in zip(self.times(), values, strict=True)]
-        painter.setPen(QPen(color, 2.2 if one.strong else 1.4))
-        for a, b in pairwise(points):
-            painter.drawLine(a, b)
+        pen = self._pen(one, 2.2 if one.strong else 1.4)
+        pen.setColor(color)
+        painter.setPen(pen)
+        painter.drawPolyline(QPolygonF(points))
         painter.setBrush(color)
         painter.setPen(Qt.PenStyle.NoPen)
         if len(points) <= 12:
             for point in points:
                 painter.drawEllipse(point, 2.6, 2.6)
 
+    def _pen(self, one: Drawn, width: float) -> QPen:
+        pen = QPen(self._color(one), width)
+        if one.dashed:
+            pen.setDashPattern([3.0, 2.0])
+        return pen
+
     def _color(self, one: Drawn) -> QColor:
         return on_ground(self, one.color)
 
     def _paint_words(self, painter: QPainter) -> None:
         metrics = painter.fontMetrics()
-        lines = self.lines()
+        used = min(len(self._drawn), MOST_LINES)
         text = theme_color(self._session, "text")
-        colors: list[QColor | None] = [self._color(one) for one in self._drawn]
-        if len(colors) > MOST_LINES:
-            colors = [*colors[: MOST_LINES - 2], None, colors[-1]]
-        painter.setPen(Qt.PenStyle.NoPen)
-        for number, (line, color) in enumerate(zip(lines, colors, strict=True)):
-            top = PLOT + number * LINE
-            if color is not None:
-                painter.setBrush(color)
-                painter.setPen(Qt.PenStyle.NoPen)
-                painter.drawEllipse(QPointF(9, top + LINE / 2), 4, 4)
+        for number, (line, one) in enumerate(zip(self.lines(), self._shown(), strict=True)):
+            cell = self._cell(number)
+            if one is not None:
+                painter.setPen(self._pen(one, 2.2))
+                middle = cell.top() + LINE / 2
+                painter.drawLine(QPointF(cell.left() + 3, middle), QPointF(cell.left() + 16, middle))
             painter.setPen(text)
-            room = QRectF(18, top, self.width() - 20, LINE)
+            room = cell.adjusted(20, 0, -2, 0)
             painter.drawText(
                 room,
                 Qt.AlignmentFlag.AlignVCenter,
@@ -225,7 +241,7 @@ class CurvePlot(QWidget):
         small.setPointSizeF(max(7.0, small.pointSizeF() * 0.9))
         painter.setFont(small)
         painter.drawText(
-            QRectF(4, PLOT + len(lines) * LINE, self.width() - 8, RULE + (MOST_LINES - len(lines)) * LINE),
+            QRectF(4, PLOT + used * LINE, self.width() - 8, RULE + (MOST_LINES - used) * LINE),
             Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap,
             self.rule(),
         )

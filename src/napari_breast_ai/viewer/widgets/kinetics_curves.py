@@ -15,13 +15,19 @@ from ..shortcuts import tooltip
 from .choose import choose_output
 from .combo import combo
 from .curve_plot import CurvePlot
-from .section import Links, button, row
+from .section import Links, button, row, sentence
 
 if TYPE_CHECKING:
     from ..session import Session
 
 _UNITS = {"percent": "per cent", "signal": "signal", "concentration": "mM"}
-_WHICH = {"chosen": "this lesion", "all": "all lesions", "none": "no lesion"}
+_WHICH = {
+    "chosen": "this lesion",
+    "all": "all lesions",
+    "boxes": "its boxes",
+    "all boxes": "all boxes",
+    "none": "no lesion",
+}
 _SIZES = {1: "voxel at the pointer", 3: "3 × 3 at the pointer"}
 
 
@@ -31,7 +37,7 @@ class CurvesPanel(QWidget):
     Attributes:
         plot: the curves.
         unit, which, at_pointer, worst: what is drawn. keep_button, clear_button: curves that stay.
-        picture_button, data_button: to files.
+        picture_button, data_button: to files. remark: boxes that are not drawn.
     """
 
     def __init__(self, session: Session, links: Links, parent: QWidget | None = None) -> None:
@@ -49,7 +55,11 @@ class CurvesPanel(QWidget):
             5,
             _UNITS,
         )
-        self.which = combo("Whose curves are drawn: the mean of a lesion's enhancing voxels", 5, _WHICH)
+        self.which = combo(
+            "Whose curves are drawn: the mean of the enhancing voxels of a lesion, or of each of its boxes",
+            5,
+            _WHICH,
+        )
         self.at_pointer = combo("The curve at the pointer: of one voxel, or the mean of 3 × 3", 6, _SIZES)
         self.worst = QCheckBox("worst 3 × 3")
         self.worst.setToolTip("The most suspicious 3 × 3 pixels of each lesion's largest box too")
@@ -72,6 +82,8 @@ class CurvesPanel(QWidget):
                 stretch=0,
             )
         )
+        self.remark = sentence(tone="faint")
+        body.addWidget(self.remark)
         for signal in (curves.changed, session.position_changed):
             links.connect(signal, self.refresh)
         links.connect(session.kinetics.exchange.changed, self._offer)
@@ -96,6 +108,9 @@ class CurvesPanel(QWidget):
                 box.setCurrentIndex(box.findData(value))
         with QSignalBlocker(self.worst):
             self.worst.setChecked(curves.worst)
+        self.worst.setEnabled(curves.which in ("chosen", "all"))
+        self.remark.setText(curves.remark)
+        self.remark.setVisible(bool(curves.remark))
         self.clear_button.setEnabled(curves.kept > 0)
         for one in (self.picture_button, self.data_button):
             one.setEnabled(bool(drawn))
