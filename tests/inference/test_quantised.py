@@ -50,6 +50,8 @@ def fast(bundles: Callable[[str], Bundle], tmp_path: Path, monkeypatch: pytest.M
 def test_it_says_so(volume: DceVolume, fast: Bundle) -> None:
     found = predict(volume, fast, engine="fast")
     assert "by Halves 1, int8. In 8 bits, which cost 0.0012 of the AUC" in found.input
+    engine = quantised.fast_engine(fast)
+    assert quantised.fast_engine(fast) is engine, "it is made once"
     plain = predict(volume, fast)
     assert abs(found.attention - plain.attention).max() > 0
     kept = KeptFeatures(volume, fast, precision="int8")

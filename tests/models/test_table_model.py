@@ -1,10 +1,12 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_breast_ai.core import LabelGroup
+from napari_breast_ai.inference.table_range import _numbers
 from napari_breast_ai.models import (
     RECIPES,
     BundleError,
@@ -184,11 +186,24 @@ def test_ranges_are_of_what_the_model_uses_and_come_back_as_they_were():
     assert CaseRanges.from_json(None) is None and CaseRanges.from_json({"version": 99}) is None
     for damage in (
         {"numbers": {"clinical/age": [1.0]}},
-        {"numbers": {"clinical/age": [0, float("nan")]}},
+        {"numbers": {"clinical/age": [0, 1, 0, float("nan")]}},
+        {"version": "x"},
         {"cases": None},
     ):
         with pytest.raises(ModelError, match="not readable"):
             CaseRanges.from_json(told | damage)
+
+
+def test_a_rare_value_that_the_training_had_is_like_it():
+    """A number of 0 or 1 that is 1 in one of 200 cases: both its percentiles are 0."""
+    age = ["0"] * 199 + ["1"]
+    rows = cases([5.0] * 200, age, ["a"] * 200)
+    model = TableModel(SPEC, ARRAYS)
+    bundle = SimpleNamespace(model=model, ranges=CaseRanges.of(model, rows, [str(i) for i in range(200)]))
+    assert (bundle.ranges.spans["clinical/age"].low, bundle.ranges.spans["clinical/age"].high) == (0, 0)
+    for value, out in (("0", False), ("1", False), ("2", True)):
+        found = _numbers(bundle, bundle.ranges, cases([5.0], [value], ["a"]))
+        assert bool(found) is out and (not out or "“age” is 2" in found[0].text)
 
 
 def test_deep_features_are_compared_by_their_distance():

@@ -194,11 +194,13 @@ def test_it_follows_what_is_chosen_in_the_review_dock(session: Session, show: Ca
     up, down = np.zeros((2, 8, 5, 6), np.float32)
     up[2, 1, 1], up[2, 3, 3], down[6, 3, 3] = 1.0, 0.2, 0.8
     session.set_prediction(replace(moved, gradcam={"lesion": up, "IGM": up, "NME": down}))
-    session.set_display(attention=False, gradcam=True, label="IGM", against="NME")
-    assert not shown.layer().visible
-    np.testing.assert_allclose(
-        shown.layer("Grad-CAM IGM minus NME").data[[1, 3, 4], [1, 3, 4]], [1.0, -0.8, 0.0]
-    )
+    session.set_display(attention=False, gradcam=True, label="IGM")
+    twin = shown.layer("Grad-CAM IGM")
+    np.testing.assert_allclose(twin.data[[1, 3], [1, 3]], [1.0, 0.2])
+    session.set_display(against="NME")
+    assert not shown.layer().visible and twin.visible
+    np.testing.assert_allclose(twin.data[[1, 3, 4], [1, 3, 4]], [1.0, -0.8, 0.0])
+    assert "Highest: Grad-CAM IGM minus NME" in shown.view.model.canvas.overlays["breast_ai"].text
     # As lines: those of the projected map, where the study's own are.
     session.set_display(style="lines")
     lines = next(one for one in shown.view.model.layers if one.name.endswith(", lines"))

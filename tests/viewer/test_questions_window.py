@@ -114,9 +114,14 @@ def test_questions_are_asked_by_a_click_and_answered_in_red_where_they_fail(wind
 def answer_dialog(said: list[str], typed: str) -> None:
     """Type into the dialog that comes up, and accept it, by keys."""
 
+    looked = 0
+
     def answer() -> None:
+        nonlocal looked
+        looked += 1
         dialog = QApplication.activeModalWidget()
         if dialog is None:
+            assert looked < 200, "no dialog came"
             QTimer.singleShot(50, answer)
             return
         said.append("\n".join(label.text() for label in dialog.findChildren(QLabel)))

@@ -201,7 +201,8 @@ def test_a_case_that_is_opened_again_shows_its_maps(
     maps, size = session.live.keep(), sum(file.stat().st_size for file in tmp_path.rglob("*.f32"))
     assert dock.model.bounds.isVisible() and 0 < maps.taken == maps.needs
     said = (
-        f"{in_words(maps.taken)} of at most 2.0 GB of memory, {in_words(size)} of at most 8.0 GB on the disk."
+        f"{in_words(maps.taken)} of at most 2.0 GB of memory. On the disk those of all cases take "
+        f"{in_words(size)} of at most 8.0 GB."
     )
     assert said in dock.model.bounds.text()
     assert f"{in_words(size)} of at most 8.0 GB are taken" in dock.kept.note.text()
@@ -232,7 +233,7 @@ def test_a_case_that_is_opened_again_shows_its_maps(
         window.click(dock.kept.heading)
     window.click(dock.kept.switch, QPoint(8, dock.kept.switch.height() // 2))
     assert session.recall.off and "Nothing more is kept" in dock.kept.note.text()
-    assert "none are kept on the disk" in dock.model.bounds.text()
+    assert "None are kept on the disk" in dock.model.bounds.text()
     window.click(dock.kept.empty_button)
     window.wait(lambda: session.recall.size == 0)
     window.settle()

@@ -54,7 +54,10 @@ def folder(tmp_path: Path) -> Path:
         "0.weight": np.array([[0.5, 1.0, 1.0, 0.0]]),
         "0.bias": np.array([0.2]),
     }
-    ranges = CaseRanges(40, {"radiomics/stat_mean": Span(0.0, 200.0), "clinical/age": Span(31.0, 66.0)})
+    ranges = CaseRanges(
+        40,
+        {"radiomics/stat_mean": Span(0.0, 200.0, 0.0, 200.0), "clinical/age": Span(31.0, 66.0, 30.0, 67.0)},
+    )
     told = {"data": "Synthetic numbers.", "calibration": None, "case_ranges": ranges.to_json()}
     return save_table_bundle(
         tmp_path / "radiomics-clinical", TableModel(spec, arrays), None, card="By hand.", evaluation=told

@@ -39,7 +39,7 @@ def made_aside(make: Callable[[], Made], progress: Progress, what: str) -> Made:
 
     def work() -> None:
         try:
-            if torch.get_num_threads() != threads:
+            if torch.get_num_threads() < threads:
                 torch.set_num_threads(threads)
             found.set_result(make())
         except BaseException as error:  # noqa: BLE001 - carried to the one who waits

@@ -26,6 +26,9 @@ from .tracing import trace
 AGREE = 1e-3
 """How far a faster engine's features may be from torch's, as a part of the largest of torch's on the same images."""
 
+BATCH = 8
+"""Slices that a run asks for at a time, unless it is told otherwise."""
+
 WORTHWHILE = 16
 """Slices from which on it pays to get a faster engine ready, which takes a second or more."""
 
@@ -105,6 +108,15 @@ def chosen_engine(model: Composition, device: torch.device, wish: str = AUTO) ->
     if wish == "torch" or (wish == AUTO and (device.type != "cpu" or not installed())):
         return known.torch, ""
     return known.fast.get(wish)
+
+
+def kept_engine(model: Composition, key: str, make: Callable[[], tuple[Engine, str]]) -> tuple[Engine, str]:
+    """An engine for the CPU that was made before under this key while the model's weights are the same, or a new one."""
+    with _choosing:
+        fast = _known(model, torch.device("cpu")).fast
+        if key not in fast:
+            fast[key] = make()
+        return fast[key]
 
 
 def choose_engine(
@@ -190,7 +202,8 @@ def _choose(
     if not agreed:
         return plain, " ".join(said)
     # Which one is the fastest is a matter of the model and the processor.
-    best = fastest([plain.runner, *agreed], images) if measure else agreed[0]
+    many = images[[i % len(images) for i in range(BATCH)]]
+    best = fastest([plain.runner, *agreed], many) if measure else agreed[0]
     if best is plain.runner:
         others = " and ".join(one.name for one in agreed)
         said.append(f"{others} would be no faster than torch with this model on this computer.")

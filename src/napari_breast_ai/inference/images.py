@@ -237,12 +237,13 @@ def _scaled(
         if min(channel, len(scale) - 1) in which
     ]
     shown = out[:, steps[0][0] : steps[-1][0] + 1]
-    if shown.shape[:2] == values.shape[:2] and shown.is_contiguous():
+    resized = tuple(values.shape[2:]) != size
+    if resized and shown.shape[:2] == values.shape[:2] and shown.is_contiguous():
         resize(values, size, out=shown)
         for channel, image, factor, shift in steps:
             out[:, channel].mul_(scale[image] * factor).add_(offset[image] * factor + shift)
         return
-    if tuple(values.shape[2:]) != size:
+    if resized:
         values = resize(values, size)
     for channel, image, factor, shift in steps:
         # Both steps in one, which also puts the memory into order.

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+AT_ONCE = 8
+"""Most slices side by side, which is as many as a run asks for at a time; where there are more threads, they share."""
+
 
 class OpenVinoModel:
     """A backbone on the CPU.
 
-    A thread that has a slice for itself keeps its maps in its own cache and waits for no other: several slices take
-    about half the time that they take as a batch on all threads.
+    A thread that has a slice for itself keeps its maps in its own cache and waits for no other.
 
     Args:
         xml: the model as OpenVINO writes it, images (n, 3, H, W) to features (n, C, h, w).
@@ -28,10 +30,11 @@ class OpenVinoModel:
         model = core.read_model(model=xml, weights=openvino.Tensor(np.frombuffer(weights, np.uint8)))
         model.reshape([1, *(size.get_length() for size in list(model.input().partial_shape)[1:])])
         threads = torch.get_num_threads()
+        at_once = min(threads, AT_ONCE)
         self._alone = core.compile_model(model, "CPU", _wishes("LATENCY", threads))
-        several = core.compile_model(model, "CPU", _wishes("THROUGHPUT", threads) | {"NUM_STREAMS": threads})
+        several = core.compile_model(model, "CPU", _wishes("THROUGHPUT", threads) | {"NUM_STREAMS": at_once})
         self._shape = tuple(several.output().shape)[1:]
-        self._queue = openvino.AsyncInferQueue(several, threads)
+        self._queue = openvino.AsyncInferQueue(several, at_once)
         self._place = openvino.Tensor
         # One place for a request, and one queue: a second thread waits until the first is done.
         self._lock = Lock()

@@ -18,7 +18,7 @@ from ..models.bundle import Bundle
 from .aggregation import aggregate, boxed_slices
 from .aside import made_aside
 from .device import choose_device
-from .engine import AUTO, MAKING, WORTHWHILE, Engine, choose_engine, chosen_engine, engine_for
+from .engine import AUTO, BATCH, MAKING, WORTHWHILE, Engine, choose_engine, chosen_engine, engine_for
 from .ensemble import FoldHeads, with_folds
 from .errors import InferenceError
 from .explanation import Explained
@@ -41,7 +41,7 @@ def predict(
     boxes: Collection[Box] | None = None,
     device: str | torch.device | None = None,
     engine: str = AUTO,
-    batch: int = 8,
+    batch: int = BATCH,
     kept: KeptFeatures | None = None,
     start: int | None = None,
     partial: Partial | None = None,

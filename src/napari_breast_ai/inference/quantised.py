@@ -20,7 +20,7 @@ from torch import Tensor
 from ..models import Composition
 from ..models.bundle import Bundle
 from ..models.table_bundle import TableBundle
-from .engine import Engine, engine_for, fold_batch_norms
+from .engine import Engine, fold_batch_norms, kept_engine
 from .errors import InferenceError
 from .openvino_model import OpenVinoModel
 
@@ -123,6 +123,8 @@ def fast_engine(bundle: Bundle) -> tuple[Engine, str]:
             f"The fast model in {bundle.folder} is not the one that was measured. Get the bundle anew, or run it in "
             "full precision."
         )
-    plain = engine_for(bundle.model, torch.device("cpu"))
     said = f"In 8 bits, which cost {max(float(told['auc_loss']), 0.0):.4f} of the AUC when it was measured."
-    return Engine(bundle.model, plain.device, Int8Runner(parts)), said
+    key = " ".join([FAST, *(told["sha256"][name] for name in sorted(parts)), said])
+    return kept_engine(
+        bundle.model, key, lambda: (Engine(bundle.model, torch.device("cpu"), Int8Runner(parts)), said)
+    )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from ..core import DceVolume, Progress, silent
 from ..models.table import Cases, encode
 from ..models.table_bundle import TableBundle
@@ -62,7 +60,8 @@ def _numbers(bundle: TableBundle, ranges: CaseRanges, cases: Cases) -> list[Find
     for column, value in zip(columns, values, strict=True):
         span = ranges.spans[key(column)]
         beyond = max(span.low - value, value - span.high) / room(span, ranges.cases)
-        if not np.isnan(value) and beyond > 1:
+        # A rare value may lie beyond the percentiles, and training has seen it all the same.
+        if beyond > 1 and not span.least <= value <= span.most:
             far.append((beyond, column, float(value), span))
     far.sort(key=lambda one: -one[0])
     found = [

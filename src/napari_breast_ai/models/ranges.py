@@ -224,10 +224,12 @@ class TrainingRanges:
         Raises:
             ModelError: the entry is damaged.
         """
-        if data is None or (isinstance(data, dict) and data.get("version", 0) > VERSION):
+        if data is None:
             return None
         try:
             assert isinstance(data, dict)
+            if data.get("version", 0) > VERSION:
+                return None
             numbers = {str(name): Range(**one) for name, one in data["numbers"].items()}
             if not all(isfinite(float(v)) for one in numbers.values() for v in vars(one).values()):
                 raise ValueError("a range is not finite")

@@ -23,10 +23,12 @@ LEAST = 10
 
 @dataclass(frozen=True)
 class Span:
-    """The 1st and the 99th percentile of one number over the training cases."""
+    """Where one number lay over the training cases: 1st and 99th percentile, and the lowest and the highest."""
 
     low: float
     high: float
+    least: float
+    most: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ class CaseRanges:
             told = line[~np.isnan(line)]
             if len(told) >= LEAST:
                 low, high = (float(one) for one in np.percentile(told, PERCENTS))
-                spans[key(column)] = Span(low, high)
+                spans[key(column)] = Span(low, high, float(told.min()), float(told.max()))
         deep = cases.numbers.get("deep")
         return cls(cases.count, spans, None if deep is None else FeatureSpace.of(deep, patients))
 
@@ -63,7 +65,7 @@ class CaseRanges:
             "version": VERSION,
             "cases": self.cases,
             "percentiles": list(PERCENTS),
-            "numbers": {name: [one.low, one.high] for name, one in self.spans.items()},
+            "numbers": {name: [one.low, one.high, one.least, one.most] for name, one in self.spans.items()},
             "deep": None if self.deep is None else self.deep.to_json(),
         }
 
@@ -74,12 +76,14 @@ class CaseRanges:
         Raises:
             ModelError: the entry is damaged.
         """
-        if data is None or (isinstance(data, dict) and data.get("version", 0) > VERSION):
+        if data is None:
             return None
         try:
             assert isinstance(data, dict)
+            if data.get("version", 0) > VERSION:
+                return None
             spans = {str(name): Span(*map(float, ends)) for name, ends in data["numbers"].items()}
-            if not all(isfinite(one.low) and isfinite(one.high) for one in spans.values()):
+            if not all(isfinite(end) for one in spans.values() for end in vars(one).values()):
                 raise ValueError("a range is not finite")
             deep = data.get("deep")
             return cls(int(data["cases"]), spans, None if deep is None else FeatureSpace.from_json(deep))

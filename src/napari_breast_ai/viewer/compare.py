@@ -15,10 +15,10 @@ from .display import default_label
 from .heat import heats
 from .heat_colors import difference_colormap, heat_colormap
 from .palette import label_color
-from .ranging import doubt_of, vectors_of
+from .ranging import doubt_of
 
 if TYPE_CHECKING:
-    from ..inference import KeptFeatures
+    from ..inference.averages import Averages
     from ..inference.in_range import RangeReport
     from ..models import Bundle
     from .session import Session
@@ -84,6 +84,12 @@ class Compare:
     def doubts(self) -> tuple[str, ...]:
         """The reasons, in sentences."""
         return () if self.report is None else self.report.doubts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the comparison could not be made, or is worth a remark, in sentences."""
+        found = () if self.report is None else self.report.findings
+        return tuple(one.text for one in found if one.severity == "note")
 
     @property
     def text(self) -> str:
@@ -233,11 +239,12 @@ def compare_with(session: Session, name_or_folder: str, done: Any) -> None:
     boxes = (session.journal.boxes if session.journal is not None else ()) or None
 
     def work(progress: Progress) -> tuple[Prediction, RangeReport | None]:
-        from ..inference import KeptFeatures, predict
+        from ..inference import predict
+        from ..inference.averages import Averages
         from ..models import load_bundle
 
         bundle = load_bundle(name_or_folder)
-        kept = KeptFeatures(volume, bundle)
+        kept = Averages(volume, bundle)
         prediction = predict(volume, bundle, boxes=boxes, kept=kept, progress=progress)
         return prediction, _compared(volume, bundle, kept, prediction, progress)
 
@@ -254,13 +261,13 @@ def compare_with(session: Session, name_or_folder: str, done: Any) -> None:
 
 
 def _compared(
-    volume: DceVolume, bundle: Bundle, kept: KeptFeatures, prediction: Prediction, progress: Progress
+    volume: DceVolume, bundle: Bundle, kept: Averages, prediction: Prediction, progress: Progress
 ) -> RangeReport | None:
     """Whether the study is like those of the second model's training; None where that cannot be told."""
     from ..inference.in_range import check_range
 
     try:
-        vectors = vectors_of(kept, prediction.slices, progress)
+        vectors = kept.vectors(prediction.slices)
         return check_range(volume, bundle.spec.preparation, bundle.ranges, vectors, progress)
     except BreastAIError:
         return None

@@ -166,7 +166,8 @@ class MipCanvas(Twinned):
             return np.zeros((1, 1), np.float32), {"scale": (1.0, 1.0), "translate": (0.0, 0.0)}
         data, scale, start = layer.data, tuple(layer.scale[-3:]), tuple(layer.translate[-3:])
         if not isinstance(data, Contours):
-            return project_maps(made, data, scale, start, layer.contrast_limits[0] < 0)
+            # A difference of two classes; its limits follow its numbers, and are not to be asked.
+            return project_maps(made, data, scale, start, bool(np.min(data) < 0))
         # Lines are drawn of the projected map: those of slices behind each other would be a thicket.
         fine = (1, *data.fine)
         cells = tuple(one * count for one, count in zip(scale, fine, strict=True))
@@ -202,6 +203,10 @@ class MipCanvas(Twinned):
         if self._made is None:
             return super()._point(place)
         return np.array(self._made.seen_at(place)) * self.spacing
+
+    def _fitted(self) -> list[Layer] | None:
+        # What lies over the image may still lie as it did over the one before.
+        return None if self._image is None else [self._image]
 
     def _windowed(self) -> Layer | None:
         return self._image

@@ -124,7 +124,7 @@ class View:
     def fit(self) -> None:
         """Show the whole picture."""
         if self.model.layers:
-            self.model.reset_view(margin=0.02)
+            self.model.reset_view(layers=self._fitted(), margin=0.02)
             self._whole = self.model.scene.camera.zoom
 
     def _on_size(self, event: Any = None) -> None:
@@ -264,6 +264,10 @@ class View:
                 event.handled = True
                 self._pick(event.position)
                 yield
+
+    def _fitted(self) -> list[Layer] | None:
+        """What the whole picture is; None for all layers."""
+        return None
 
     def _windowed(self) -> Layer | None:
         """The layer whose brightness and contrast the right button changes."""

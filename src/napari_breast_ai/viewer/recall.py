@@ -157,14 +157,14 @@ class Recall:
                 "they may: they are not kept there."
             )
         else:
-            memory = f"Feature maps take {in_words(kept.taken)} of at most {most} of memory"
+            memory = f"Feature maps take {in_words(kept.taken)} of at most {most} of memory."
         if kept.disk is None or kept.disk.off:
-            disk = "none are kept on the disk."
+            disk = "None are kept on the disk."
         elif self.size is None:
-            disk = f"at most {in_words(LIMIT)} on the disk."
+            disk = f"On the disk those of all cases may take {in_words(LIMIT)}."
         else:
-            disk = f"{in_words(self.size)} of at most {in_words(LIMIT)} on the disk."
-        return f"{memory} {disk.capitalize()}" if kept.too_large else f"{memory}, {disk}"
+            disk = f"On the disk those of all cases take {in_words(self.size)} of at most {in_words(LIMIT)}."
+        return f"{memory} {disk}"
 
     def switch(self, on: bool) -> None:
         """Keep what models compute from now on, or not; what is there stays."""

@@ -46,7 +46,8 @@ class ComparePanel(Section):
         self.bars = ProbabilityBars(session)
         self.bars.setAccessibleName("Case probabilities of the other model")
         self.doubt = sentence(tone="warning")
-        for widget in (self.text, self.bars, self.doubt):
+        self.notes = sentence(tone="faint")
+        for widget in (self.text, self.bars, self.doubt, self.notes):
             self.body.addWidget(widget)
         for signal in (
             session.study_changed,
@@ -89,7 +90,7 @@ class ComparePanel(Section):
         """The second model's probabilities of the case, and why they are not certain."""
         prediction = None if compare is None else compare.prediction
         self.bars.setVisible(prediction is not None)
-        doubt = ""
+        doubt = notes = ""
         if compare is not None and prediction is not None:
             case = prediction.case
             self.bars.doubtful = bool(compare.doubt)
@@ -98,8 +99,11 @@ class ComparePanel(Section):
             )
             doubt = "\n".join([f"{compare.doubt}.", *(f"• {one}" for one in compare.doubts)])
             doubt = doubt if compare.doubt else ""
+            notes = "\n".join(compare.notes)
         self.doubt.setText(doubt)
         self.doubt.setVisible(bool(doubt))
+        self.notes.setText(notes)
+        self.notes.setVisible(bool(notes))
 
     def close_view(self) -> None:
         """Close the second view."""

@@ -135,7 +135,9 @@ class ResultPanel(Section):
         """Where no gate tells which slices show a lesion, boxes do, and a run takes those that are there then."""
         prediction = self._session.prediction
         groups: tuple[str, ...] = ()
-        if prediction is not None and not prediction.pending:
+        live = self._session.live
+        # With live attention that teaches scores they change by themselves.
+        if prediction is not None and not prediction.pending and not (live.on and live.with_scores):
             from ...inference.aggregation import outdated
 
             groups = outdated(prediction.case, prediction.slices, prediction.groups, boxes)
