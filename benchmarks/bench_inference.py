@@ -38,6 +38,7 @@ from napari_breast_ai.inference import (
 )
 from napari_breast_ai.inference.quantised import Int8Runner, quantise
 from napari_breast_ai.inference.runners import installed
+from napari_breast_ai.inference.threads import one_thread
 from napari_breast_ai.models import RECIPES, Bundle, build
 from napari_breast_ai.phantom import PhantomSpec, make_phantom
 
@@ -130,9 +131,11 @@ def measure(
             for wish, engine in engines.items():
                 kept = KeptFeatures(volume, bundle)
                 kept.look()
-                note(wish, "bare one", seconds(lambda e=engine: e.features(one)), number)
+                with one_thread(engine.runner.alone):  # as a run has it
+                    note(wish, "bare one", seconds(lambda e=engine: e.features(one)), number)
                 note(wish, "first", seconds(lambda w=wish, k=kept: first_slice(volume, bundle, k, w)), number)
-                note(wish, "bare", seconds(lambda e=engine: [e.features(x) for x in parts]), number)
+                with one_thread(engine.runner.alone):
+                    note(wish, "bare", seconds(lambda e=engine: [e.features(x) for x in parts]), number)
                 kept = KeptFeatures(volume, bundle)
                 kept.look()
                 note(
@@ -152,7 +155,8 @@ def measure(
                     number,
                 )
             if small is not None:
-                note("int8", "bare", seconds(lambda: [small.features(x) for x in parts]), number)
+                with one_thread():
+                    note("int8", "bare", seconds(lambda: [small.features(x) for x in parts]), number)
             again = KeptFeatures(replace(volume), bundle, disk=disk)
             note(
                 "torch",

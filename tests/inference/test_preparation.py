@@ -253,12 +253,15 @@ def test_images_are_the_grey_slices_resized_and_in_the_mode(mode: str, dtype: ty
         torch.testing.assert_close(to_input(grey, spec), wanted, rtol=0, atol=atol)
         for layout in (torch.channels_last, torch.contiguous_format):
             for count in (1, 2, 3):
-                maker = ImageMaker(volume, plan, layout, threads=count)
-                images = maker([2, 0, 1])
+                maker = ImageMaker(volume, plan, threads=count)
+                images = maker([2, 0, 1], layout)
                 torch.testing.assert_close(images, wanted, rtol=0, atol=atol)
                 assert images.is_contiguous(memory_format=layout)
                 # Alone, its channels are shared out.
-                assert torch.equal(maker([0]), images[1:2]) and maker([]).shape == (0, *images.shape[1:])
+                assert torch.equal(maker([0], layout), images[1:2]) and maker([]).shape == (
+                    0,
+                    *images.shape[1:],
+                )
 
 
 def test_devices() -> None:

@@ -59,15 +59,27 @@ class Engine:
 
 
 @dataclass
-class _Known:
-    """The engines of a model in a state of its weights; `fast` tells the chosen one by the wish it was chosen for."""
+class Engines:
+    """The engines of a model in a state of its weights.
+
+    Attributes:
+        state: the device, and the state.
+        torch: torch's.
+        fast: the one that was chosen, and a sentence about the choice, by the wish it was chosen for.
+    """
 
     state: object
     torch: Engine
     fast: dict[str, tuple[Engine, str]] = field(default_factory=dict)
 
+    def chosen(self, wish: str) -> tuple[Engine, str] | None:
+        """The engine that was chosen, and a sentence about the choice; None while none has been."""
+        if wish == "torch" or (wish == AUTO and (self.torch.device.type != "cpu" or not installed())):
+            return self.torch, ""
+        return self.fast.get(wish)
 
-_engines: WeakKeyDictionary[Composition, _Known] = WeakKeyDictionary()
+
+_engines: WeakKeyDictionary[Composition, Engines] = WeakKeyDictionary()
 # Two threads that want the same engine make it once. Who wants torch's does not wait for a faster one that is made.
 _lock, _choosing = threading.Lock(), threading.Lock()
 
@@ -80,10 +92,15 @@ def engine_for(model: Composition, device: torch.device, progress: Progress = si
 
     `progress` is told while it is made, and may cancel the waiting for it.
     """
+    return engines_of(model, device, progress).torch
+
+
+def engines_of(model: Composition, device: torch.device, progress: Progress = silent) -> Engines:
+    """All that there are for the model, with torch's made where it is not there; see `engine_for`."""
     known = _engines.get(model)
     if known is not None and known.state == _state(model, device):
-        return known.torch
-    return made_aside(lambda: _known(model, device), progress, MAKING).torch
+        return known
+    return made_aside(lambda: _known(model, device), progress, MAKING)
 
 
 def _state(model: Composition, device: torch.device) -> object:
@@ -93,21 +110,18 @@ def _state(model: Composition, device: torch.device) -> object:
     return device, tuple((tensor.data_ptr(), tensor._version) for tensor in tensors if tensor is not None)
 
 
-def _known(model: Composition, device: torch.device) -> _Known:
+def _known(model: Composition, device: torch.device) -> Engines:
     state = _state(model, device)
     with _lock:
         known = _engines.get(model)
         if known is None or known.state != state:
-            known = _engines[model] = _Known(state, Engine(model, device))
+            known = _engines[model] = Engines(state, Engine(model, device))
         return known
 
 
 def chosen_engine(model: Composition, device: torch.device, wish: str = AUTO) -> tuple[Engine, str] | None:
     """The engine that was chosen for a model, and a sentence about the choice; None while none has been."""
-    known = _known(model, device)
-    if wish == "torch" or (wish == AUTO and (device.type != "cpu" or not installed())):
-        return known.torch, ""
-    return known.fast.get(wish)
+    return _known(model, device).chosen(wish)
 
 
 def kept_engine(model: Composition, key: str, make: Callable[[], tuple[Engine, str]]) -> tuple[Engine, str]:

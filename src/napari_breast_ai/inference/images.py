@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -91,27 +92,25 @@ class ImageMaker:
     Args:
         volume: the study.
         plan: which images are made of it.
-        layout: of the images in memory.
         threads: how many; None for as many as torch has.
     """
 
-    def __init__(
-        self,
-        volume: DceVolume,
-        plan: ImagePlan,
-        layout: torch.memory_format = torch.channels_last,
-        threads: int | None = None,
-    ) -> None:
-        self._plan, self._layout = plan, layout
+    def __init__(self, volume: DceVolume, plan: ImagePlan, threads: int | None = None) -> None:
+        self._plan = plan
         self._desks = [Desk(volume, plan) for _ in range(threads or torch.get_num_threads())]
+        self._lock = Lock()
 
-    def __call__(self, slices: Sequence[int]) -> Tensor:
-        """Images float32 (n, 3, H, W), as the backbone wants them.
+    def __call__(self, slices: Sequence[int], layout: torch.memory_format = torch.channels_last) -> Tensor:
+        """Images float32 (n, 3, H, W), as the backbone wants them; one caller after the other.
+
+        Args:
+            slices: their indices.
+            layout: of the images in memory.
 
         Raises:
             InferenceError: the study lacks a slice.
         """
-        found = torch.empty(len(slices), 3, *self._plan.spec.size, memory_format=self._layout)
+        found = torch.empty(len(slices), 3, *self._plan.spec.size, memory_format=layout)
         images, desks = range(len(self._plan.phases)), self._desks
         if len(slices) > 1:
             parts = [(i, images) for i in range(len(slices))]
@@ -125,7 +124,8 @@ class ImageMaker:
             for i, which in parts[number :: len(desks)]:
                 desks[number].make(slices[i], which, found[i : i + 1])
 
-        side_by_side(work, len(desks))
+        with self._lock:
+            side_by_side(work, len(desks))
         return found
 
 
@@ -135,8 +135,9 @@ class Desk:
     def __init__(self, volume: DceVolume, plan: ImagePlan) -> None:
         self._volume, self._plan = volume, plan
         shape = volume.data.shape[2:]
-        self._values = torch.empty(1, len(plan.phases), *shape)
-        self._other, self._reference, self._factor = torch.empty(3, *shape)
+        # Filled, so that the first slice does not wait for the memory.
+        self._values = torch.empty(1, len(plan.phases), *shape).fill_(0)
+        self._other, self._reference, self._factor = torch.empty(3, *shape).fill_(0)
         self._whole = volume.data.dtype.kind in "iub"
         width = plan.window[1] - plan.window[0]
         self._scale = [1.0 if change else 1 / width for change in plan.changes]

@@ -21,6 +21,7 @@ from ..core import DceVolume, Progress, silent
 from ..models.bundle import Bundle
 from .cache import FeatureCache, backbone_hash, model_hash, part_hash
 from .explanation import Explained
+from .images import ImageMaker
 from .preparation import ImagePlan, choose_phase, plan_images
 from .streaming import Rows, Seen
 
@@ -65,6 +66,7 @@ class KeptFeatures:
         self._rows: dict[int, Tensor] = {}
         self._maps: Tensor | None = None
         self._plan: ImagePlan | None = None
+        self._maker: ImageMaker | None = None
         self._sums: dict[int, bytes] = {}
         self._base: bytes | None = None
         # One thread gets ready what another may need at the same moment.
@@ -81,6 +83,18 @@ class KeptFeatures:
             if self._plan is None:
                 self._plan = plan_images(self.volume, self.bundle.spec.preparation)
             return self._plan
+
+    @property
+    def maker(self) -> ImageMaker:
+        """What makes these images; its memory is kept for the next slices.
+
+        Raises:
+            InferenceError: the study lacks the phase.
+        """
+        with self._lock:
+            if self._maker is None:
+                self._maker = ImageMaker(self.volume, self.plan)
+            return self._maker
 
     @property
     def complete(self) -> bool:
@@ -190,7 +204,7 @@ class KeptFeatures:
         disk.trim()
 
     def look(self) -> None:
-        """Find out beforehand what a run will ask for: the plan, and what the files are called.
+        """Get ready beforehand what a run will ask for: the plan, memory for images, and what the files are called.
 
         Raises:
             InferenceError: the study lacks the phase.
@@ -198,7 +212,7 @@ class KeptFeatures:
         if self.disk is not None and not self.disk.off:
             self._case_key()
             self._slice_key(0)
-        _ = self.plan
+        _ = self.maker
 
     @property
     def _numbers(self) -> list[Any]:

@@ -18,7 +18,7 @@ from ..models.bundle import Bundle
 from .aggregation import aggregate, boxed_slices
 from .aside import made_aside
 from .device import choose_device
-from .engine import AUTO, BATCH, MAKING, WORTHWHILE, Engine, choose_engine, chosen_engine, engine_for
+from .engine import AUTO, BATCH, MAKING, WORTHWHILE, Engine, Engines, choose_engine, engines_of
 from .ensemble import FoldHeads, with_folds
 from .errors import InferenceError
 from .explanation import Explained
@@ -91,7 +91,8 @@ def predict(
     plan = plan_images(volume, bundle.spec.preparation) if kept is None else kept.plan
     progress(0, len(chosen), "Predicting")
     place = choose_device(device)
-    plain = engine_for(bundle.model, place, progress)
+    known = engines_of(bundle.model, place, progress)
+    plain = known.torch
     rows, seen = Rows(chosen), Seen.of(plan)
     folds = FoldHeads(bundle, place)
     fast: Engine | None = None
@@ -102,11 +103,12 @@ def predict(
             if features is None:
                 if fast is None or maker is None:
                     fast, said = _engine(
-                        volume, bundle, plan, chosen, place, engine, rows, start, partial, progress
+                        volume, bundle, plan, chosen, known, engine, rows, start, partial, progress
                     )
-                    seen, maker = seen.by(fast.runner, said), ImageMaker(volume, plan, fast.runner.layout)
+                    seen = seen.by(fast.runner, said)
+                    maker = ImageMaker(volume, plan) if kept is None else kept.maker
                     threads.enter_context(one_thread(fast.runner.alone))
-                features = fast.features(maker(part))
+                features = fast.features(maker(part, fast.runner.layout))
                 if kept is not None:
                     kept.put(part, features)
             features = features.to(place)
@@ -125,7 +127,7 @@ def _engine(
     bundle: Bundle,
     plan: ImagePlan,
     slices: tuple[int, ...],
-    device: torch.device,
+    known: Engines,
     wish: str,
     rows: Rows,
     start: int | None,
@@ -135,16 +137,15 @@ def _engine(
     """The engine for the backbone, and a sentence about it. Where it must be made first, torch shows the slice in view
     meanwhile.
     """
-    model = bundle.model
     if wish == FAST:
         return made_aside(lambda: fast_engine(bundle), progress, MAKING)
     if wish == AUTO and len(slices) < WORTHWHILE:
-        return chosen_engine(model, device) or (engine_for(model, device), "")
-    found = chosen_engine(model, device, wish)
+        return known.chosen(wish) or (known.torch, "")
+    found = known.chosen(wish)
     if found is not None:
         return found
     if partial is not None and start is not None and not rows.known.any():
-        first, plain = batches(slices, 1, start)[0], engine_for(model, device)
+        first, plain = batches(slices, 1, start)[0], known.torch
         glance = Rows(slices)
         glance.add(first, plain.explain(plain.features(make_images(volume, plan, first))))
         partial(bind(_so_far, volume, bundle, glance, Seen.of(plan)))
@@ -152,7 +153,7 @@ def _engine(
     def probes() -> torch.Tensor:
         return make_images(volume, plan, probe(slices, start))
 
-    return choose_engine(model, device, probes, wish, progress)
+    return choose_engine(bundle.model, known.torch.device, probes, wish, progress)
 
 
 def probe(slices: Sequence[int], start: int | None = None) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -61,6 +60,10 @@ def _stay_alone() -> None:
     if count > 1:
         torch.set_num_threads(1)
         # The number is of this thread, but also what threads that come later begin with: they keep theirs.
-        other = threading.Thread(target=torch.set_num_threads, args=(count,))
-        other.start()
-        other.join()
+        _other().submit(torch.set_num_threads, count).result()
+
+
+@cache
+def _other() -> ThreadPoolExecutor:
+    """A thread that is there already: a new one would wait for torch's, which stay awake."""
+    return ThreadPoolExecutor(1, thread_name_prefix="threads")
