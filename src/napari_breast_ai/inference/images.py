@@ -23,6 +23,8 @@ from .threads import side_by_side
 _CAFFE_BGR = (104.0, 117.0, 123.0)
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+_DESKS = 8
+
 # What a part of the reference's value is multiplied with, so that the largest change is half of the grey values.
 _FULL = torch.tensor(50 / CHANGE_PERCENT)
 
@@ -92,12 +94,13 @@ class ImageMaker:
     Args:
         volume: the study.
         plan: which images are made of it.
-        threads: how many; None for as many as torch has.
+        threads: how many; None for as many as torch has, up to 8, which is as many slices as a run asks for.
     """
 
     def __init__(self, volume: DceVolume, plan: ImagePlan, threads: int | None = None) -> None:
         self._plan = plan
-        self._desks = [Desk(volume, plan) for _ in range(threads or torch.get_num_threads())]
+        count = threads or min(torch.get_num_threads(), _DESKS)
+        self._desks = [Desk(volume, plan) for _ in range(count)]
         self._lock = Lock()
 
     def __call__(self, slices: Sequence[int], layout: torch.memory_format = torch.channels_last) -> Tensor:
